@@ -1,0 +1,88 @@
+# What people and CI run. `make setup` needs the network once; after that everything works offline.
+# Plain sh and GNU make 3.81 (macOS) are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+SHOP := examples/shop
+NATIVE := $(shell find native -name '*.rs' -o -name Cargo.toml)
+BUILT := $(VENV)/.built
+
+# The binding crate asks this interpreter how to build, also where cargo is called without maturin.
+export PYO3_PYTHON := $(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup perf demo-regression shop-baseline test check fmt lint bench clean
+
+help:
+	@echo "make setup            make $(VENV) and build the package into it (only what changed)"
+	@echo "make perf             measure the example app and compare it with this hardware's baseline"
+	@echo "make demo-regression  the same with a planted slowdown: ends red, as it should"
+	@echo "make test             all tests: Rust, Python, the example's"
+	@echo "make check            what CI checks besides: format, lints, docs, types, the stub"
+	@echo "make fmt / lint       format the code / only the lints"
+	@echo "make bench            the benchmarks of the project itself"
+	@echo "make clean            remove what was built (not $(VENV), not baselines)"
+
+setup: $(BUILT)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(BUILT): $(BIN)/python pyproject.toml Cargo.toml Cargo.lock $(NATIVE)
+	@test -x $(BIN)/maturin || $(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --extras dev
+	@touch $@
+
+shop-baseline: setup
+	@cd $(SHOP) && profile=$$($(BIN)/pytest-fastr profile --slug) && \
+	if [ -d "baselines/$$profile" ]; then \
+		echo "Comparing with the baseline of this hardware: $(SHOP)/baselines/$$profile"; \
+	else \
+		echo "This hardware ($$profile) has no baseline yet: storing one first (git ignores it)."; \
+		$(BIN)/python -m pytest --perf --perf-update tests/perf; \
+	fi
+
+perf: shop-baseline
+	@cd $(SHOP) && $(BIN)/python -m pytest --perf tests/perf
+
+demo-regression: shop-baseline
+	@echo "Planting 20 % more work in GET /search: the build below is meant to end red."
+	@cd $(SHOP) && SHOP_SLOWDOWN=/search:20 $(BIN)/python -m pytest --perf tests/perf; code=$$?; \
+	if [ $$code -eq 1 ]; then \
+		echo "Red, as intended: this target fails with pytest's exit code, as a real build would."; \
+	else \
+		echo "Not the red build that was intended: pytest ended with $$code."; \
+	fi; \
+	exit $$code
+
+test: setup
+	cargo test --locked
+	$(BIN)/python -m pytest
+	cd $(SHOP) && $(BIN)/python -m pytest
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest pytest_fastr._native
+
+lint: setup
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff check
+
+fmt: setup
+	cargo fmt --all
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+bench: setup
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+clean:
+	rm -rf target dist .pytest_cache .mypy_cache .ruff_cache .benchmarks $(BUILT)
+	find pytest_fastr tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -f pytest_fastr/_native*.so

@@ -1,0 +1,406 @@
+//! One request and its response, between the connection that carries them and the application that answers.
+//!
+//! The connection's side runs inside the runtime; the application's side may run anywhere between two turns. They
+//! meet in a small mutex that is never held across a wait. What the application does reaches the connection at the
+//! start of the next turn, through [`TurnEnd`], so that answering costs no system call of its own.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+
+use crate::{Mount, ResponseError, TurnEnd};
+
+/// Everything of a request but its body.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method as sent.
+    pub method: Method,
+    /// The request target as sent: path still percent-encoded.
+    pub uri: Uri,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// Header fields, names in lower case.
+    pub headers: HeaderMap,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
+    /// The mount that the request was routed to.
+    pub mount: Arc<Mount>,
+}
+
+/// What an application gets when it asks for more of the request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A piece of the body, possibly empty.
+    Body {
+        /// The bytes.
+        bytes: Bytes,
+        /// Whether more pieces follow.
+        more: bool,
+    },
+    /// The client went away, or the response is complete.
+    Disconnected,
+}
+
+/// How an application left its exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The response was complete.
+    Complete,
+    /// The client had gone before.
+    Disconnected,
+    /// Nothing was sent: the engine answered 500.
+    NotStarted,
+    /// The response broke off: the engine closed the connection.
+    Incomplete,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    request_ended: bool,
+    body_wanted: bool,
+    body_waiter: Option<Waker>,
+
+    head: Option<(StatusCode, HeaderMap)>,
+    started: bool,
+    /// The first body message has come: from here on the head may be sent.
+    head_released: bool,
+    bodyless: bool,
+    remaining: Option<u64>,
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    ended: bool,
+    aborted: bool,
+    room_waiter: Option<Waker>,
+    /// The connection no longer takes bytes (HEAD, 304), though the client is still there.
+    discarding: bool,
+    disconnected: bool,
+
+    connection: Option<Waker>,
+    /// Already in the turn's list of connections to wake.
+    queued: bool,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    head: RequestHead,
+    turn: TurnEnd,
+    write_buffer_bytes: usize,
+    state: Mutex<State>,
+}
+
+/// What the connection can write next.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Chunk(Bytes),
+    End,
+    Aborted,
+    Pending,
+}
+
+impl Exchange {
+    pub(crate) fn new(head: RequestHead, turn: TurnEnd, write_buffer_bytes: usize) -> Arc<Self> {
+        let state = State { bodyless: head.method == Method::HEAD, ..State::default() };
+        Arc::new(Self { head, turn, write_buffer_bytes, state: Mutex::new(state) })
+    }
+
+    /// The request's head.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing below can panic while it holds the lock; a poisoned one is still consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify_connection(self: &Arc<Self>, state: &mut State) {
+        if state.connection.is_some() && !state.queued {
+            state.queued = true;
+            self.turn.wake_connection_of(self.clone());
+        }
+    }
+
+    /// Called by the turn, inside the runtime.
+    pub(crate) fn wake_connection(&self) {
+        let waker = {
+            let mut state = self.lock();
+            state.queued = false;
+            state.connection.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    // ---- the application's side -------------------------------------------------------------------------------
+
+    /// The next piece of the request, or the client's going away.
+    pub fn poll_receive(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Received> {
+        let mut state = self.lock();
+        if let Some(bytes) = state.chunks.pop_front() {
+            state.body_wanted = state.chunks.is_empty() && !state.request_ended;
+            let more = !(state.request_ended && state.chunks.is_empty());
+            self.notify_connection(&mut state);
+            return Poll::Ready(Received::Body { bytes, more });
+        }
+        if state.disconnected || state.ended {
+            return Poll::Ready(Received::Disconnected);
+        }
+        state.body_waiter = Some(cx.waker().clone());
+        state.body_wanted = !state.request_ended;
+        self.notify_connection(&mut state);
+        Poll::Pending
+    }
+
+    /// Whether the client is gone.
+    pub fn is_disconnected(&self) -> bool {
+        self.lock().disconnected
+    }
+
+    /// Starts the response. Nothing is sent before the first [`Exchange::send`], so that an application that fails in
+    /// between is still answered with 500.
+    pub fn start<'a>(
+        &self,
+        status: u16,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), ResponseError> {
+        let code = StatusCode::from_u16(status)
+            .ok()
+            .filter(|code| code.as_u16() >= 200)
+            .ok_or(ResponseError::Status(status))?;
+        let (map, length) = response_headers(headers)?;
+        let mut state = self.lock();
+        if state.started {
+            return Err(ResponseError::StartedTwice);
+        }
+        state.started = true;
+        state.bodyless |= code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED;
+        state.remaining = if state.bodyless { None } else { length };
+        state.head = Some((code, map));
+        Ok(())
+    }
+
+    /// Sends body bytes; `more = false` completes the response. After a disconnect the bytes go nowhere.
+    pub fn send(self: &Arc<Self>, bytes: Bytes, more: bool) -> Result<(), ResponseError> {
+        let mut state = self.lock();
+        if !state.started {
+            return Err(ResponseError::NotStarted);
+        }
+        if state.ended {
+            return Err(ResponseError::Complete);
+        }
+        if let Some(remaining) = state.remaining {
+            let left = remaining.checked_sub(bytes.len() as u64).ok_or(ResponseError::TooLong)?;
+            if !more && left != 0 {
+                return Err(ResponseError::TooShort);
+            }
+            state.remaining = Some(left);
+        }
+        state.head_released = true;
+        state.ended = !more;
+        if !(bytes.is_empty() || state.bodyless || state.disconnected || state.discarding) {
+            state.out_bytes += bytes.len();
+            state.out.push_back(bytes);
+        }
+        self.notify_connection(&mut state);
+        let waiter = if more { None } else { state.body_waiter.take() };
+        drop(state);
+        wake(waiter);
+        Ok(())
+    }
+
+    /// Ready when at most [`crate::Limits::write_buffer_bytes`] wait for the client, or when the client is gone.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.out_bytes <= self.write_buffer_bytes || state.disconnected {
+            return Poll::Ready(());
+        }
+        state.room_waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The application is done with this exchange, well or not.
+    pub fn finish(self: &Arc<Self>) -> Finish {
+        let mut state = self.lock();
+        if state.ended {
+            return Finish::Complete;
+        }
+        let finish = if state.disconnected {
+            Finish::Disconnected
+        } else if !state.head_released {
+            const TEXT: &[u8] = b"Internal Server Error";
+            let mut headers = HeaderMap::with_capacity(2);
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
+            state.head = Some((StatusCode::INTERNAL_SERVER_ERROR, headers));
+            state.started = true;
+            state.head_released = true;
+            if !state.bodyless {
+                state.out_bytes += TEXT.len();
+                state.out.push_back(Bytes::from_static(TEXT));
+            }
+            Finish::NotStarted
+        } else {
+            state.aborted = true;
+            Finish::Incomplete
+        };
+        state.ended = true;
+        self.notify_connection(&mut state);
+        let waiter = state.body_waiter.take();
+        drop(state);
+        wake(waiter);
+        finish
+    }
+
+    // ---- the connection's side --------------------------------------------------------------------------------
+
+    /// Asks for the first piece of the body before the application does.
+    pub(crate) fn prefetch(&self) {
+        self.lock().body_wanted = true;
+    }
+
+    pub(crate) fn wants_body(&self) -> bool {
+        self.lock().body_wanted
+    }
+
+    /// Whether the application itself waits for body bytes now.
+    pub(crate) fn app_waits_for_body(&self) -> bool {
+        let state = self.lock();
+        state.body_waiter.is_some() && !state.request_ended
+    }
+
+    pub(crate) fn park_connection(&self, waker: &Waker) {
+        let mut state = self.lock();
+        match &state.connection {
+            Some(known) if known.will_wake(waker) => {}
+            _ => state.connection = Some(waker.clone()),
+        }
+    }
+
+    /// Adds a piece of the body.
+    pub(crate) fn push_body(&self, bytes: Bytes, last: bool) {
+        if bytes.is_empty() && !last {
+            return;
+        }
+        let mut state = self.lock();
+        state.chunks.push_back(bytes);
+        state.body_wanted = false;
+        state.request_ended |= last;
+        let waiter = state.body_waiter.take();
+        drop(state);
+        wake(waiter);
+    }
+
+    /// The client is gone, or has all of the response.
+    pub(crate) fn disconnect(&self) {
+        let mut state = self.lock();
+        state.connection = None;
+        state.disconnected |= !(state.ended && state.out.is_empty());
+        state.out.clear();
+        state.out_bytes = 0;
+        let waiters = [state.body_waiter.take(), state.room_waiter.take()];
+        drop(state);
+        waiters.into_iter().for_each(wake);
+    }
+
+    /// The connection has sent all that this response may carry, though the application may still talk.
+    pub(crate) fn discard_output(&self) {
+        let mut state = self.lock();
+        state.connection = None;
+        state.discarding = true;
+        state.out.clear();
+        state.out_bytes = 0;
+        let waiter = state.room_waiter.take();
+        drop(state);
+        wake(waiter);
+    }
+
+    pub(crate) fn is_bodyless(&self) -> bool {
+        self.lock().bodyless
+    }
+
+    pub(crate) fn response_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// The response's head, once its first body message has come.
+    pub(crate) fn take_head(&self) -> Option<(StatusCode, HeaderMap)> {
+        let mut state = self.lock();
+        if state.head_released {
+            state.head.take()
+        } else {
+            None
+        }
+    }
+
+    /// The next bytes to write.
+    pub(crate) fn take_output(&self) -> Output {
+        let mut state = self.lock();
+        if state.aborted {
+            return Output::Aborted;
+        }
+        let Some(bytes) = state.out.pop_front() else {
+            return if state.ended { Output::End } else { Output::Pending };
+        };
+        state.out_bytes -= bytes.len();
+        let waiter = if state.out_bytes <= self.write_buffer_bytes / 2 { state.room_waiter.take() } else { None };
+        drop(state);
+        wake(waiter);
+        Output::Chunk(bytes)
+    }
+
+    /// Whether all bytes of a complete response have been taken.
+    pub(crate) fn output_is_drained(&self) -> bool {
+        let state = self.lock();
+        state.ended && !state.aborted && state.out.is_empty()
+    }
+
+    /// Bytes left to write, where that is known.
+    pub(crate) fn output_bytes(&self) -> Option<u64> {
+        let state = self.lock();
+        (state.ended && !state.aborted).then_some(state.out_bytes as u64)
+    }
+}
+
+fn wake(waiter: Option<Waker>) {
+    if let Some(waiter) = waiter {
+        waiter.wake();
+    }
+}
+
+/// Checks headers and takes out what the engine decides: transfer-encoding.
+fn response_headers<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(HeaderMap, Option<u64>), ResponseError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut map = HeaderMap::with_capacity(headers.size_hint().0);
+    let mut length = None;
+    for (raw_name, raw_value) in headers {
+        let name = HeaderName::from_bytes(raw_name).map_err(|_| ResponseError::HeaderName(text(raw_name)))?;
+        if name == TRANSFER_ENCODING {
+            continue;
+        }
+        let value = HeaderValue::from_bytes(raw_value).map_err(|_| ResponseError::HeaderValue(text(raw_name)))?;
+        if name == CONTENT_LENGTH {
+            let number = value.to_str().ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = number.and_then(|digits| digits.parse().ok());
+            if number.is_none() || length.is_some_and(|known| Some(known) != number) {
+                return Err(ResponseError::ContentLength(text(raw_value)));
+            }
+            length = number;
+            map.insert(name, value);
+        } else {
+            map.append(name, value);
+        }
+    }
+    Ok((map, length))
+}

@@ -1,0 +1,33 @@
+//! The HTTP engine of pytest-fastr.
+//!
+//! One thread runs everything: a [`Reactor`] drives a current-thread tokio runtime in *turns*, so that a foreign event
+//! loop (asyncio) can use it as its selector. Connections are served by hyper; a request becomes an [`Exchange`],
+//! which an [`App`] reads from and answers to without ever touching a socket. This crate knows no Python.
+//!
+//! ```text
+//! Listener -> connection (hyper, Activity: timeouts) -> Router -> ConstantRoute
+//!                                                             \-> App  <- Exchange ->
+//! ```
+
+mod activity;
+mod app;
+mod body;
+mod connection;
+mod error;
+mod exchange;
+mod limits;
+mod listener;
+mod reactor;
+mod router;
+mod server;
+
+pub use app::{App, Mount};
+pub use error::{EngineError, ResponseError};
+pub use exchange::{Exchange, Finish, Received, RequestHead};
+pub use limits::Limits;
+pub use listener::Listener;
+pub use reactor::{Reactor, Turn, TurnEnd};
+pub use router::{ConstantRoute, Routed, Router};
+pub use server::Server;
+
+pub use http::Version;

@@ -1,0 +1,61 @@
+//! The load generator of pytest-fastr: values in (plans), values out (results), HTTP/1.1 in between.
+//!
+//! One thread, the caller's, with its own event loop over non-blocking sockets. Requests are bytes that were built
+//! before; a closed loop writes right after it has read; nothing is allocated for a request. It knows neither
+//! Python nor the engine that it loads.
+//!
+//! | what | where |
+//! |---|---|
+//! | [`once`]: one request, looked at closely | `once.rs` |
+//! | [`warm_up`], [`run`]: a stretch of load on one server | `stretch.rs` |
+//! | [`run_paired`]: two servers in turn, in short slices | `paired.rs`, a side each in `player.rs`, `rounds.rs`, `order.rs` |
+//! | what is to be done | [`Plan`], [`PairedPlan`], [`WarmUp`] in `plan.rs`, [`Request`] in `request.rs`, [`Pacer`] in `pacer.rs` |
+//! | who watches and may end it | [`Control`] in `control.rs` |
+//! | what came of it | [`Outcomes`] in `outcome.rs`, [`Recorder`] in `recorder.rs` |
+//! | what the server's processes cost | [`CpuMeter`] in `processes/` |
+//! | whether the generator kept up | [`GeneratorCheck`] in `generator.rs` |
+//!
+//! Below these, the send loop, which is written once: `reactor.rs` waits for events, `pool.rs` acts on them,
+//! `conn.rs` is the state of one connection, `response.rs` and `chunked.rs` read answers, `transport.rs` is the kind
+//! of socket, and a `Driver` (`driver.rs`), one for each kind of run, says what a free connection does next.
+
+mod chunked;
+mod clock;
+mod conn;
+mod control;
+mod driver;
+mod error;
+mod generator;
+mod once;
+mod order;
+mod outcome;
+mod pacer;
+mod paired;
+mod plan;
+mod player;
+mod pool;
+mod processes;
+mod reactor;
+mod recorder;
+mod request;
+mod response;
+mod rounds;
+mod stretch;
+mod transport;
+
+pub use fastr_stats::{Block, ChunkPair, Side, SideTotals, SparseHistogram};
+
+pub use control::{Control, Phase, Progress};
+pub use error::LoadError;
+pub use generator::GeneratorCheck;
+pub use once::{once, OnceResult};
+pub use order::Order;
+pub use outcome::{Outcome, Outcomes};
+pub use pacer::{Closed, Pacer};
+pub use paired::{run_paired, PairedResult};
+pub use plan::{PairedPlan, Plan, Stop, Target, WarmUp};
+pub use player::SideResult;
+pub use processes::CpuMeter;
+pub use recorder::Recorder;
+pub use request::{Expect, Request};
+pub use stretch::{run, run_paced, warm_up, LoadResult, RequestResult, WarmUpResult};

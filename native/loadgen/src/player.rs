@@ -1,0 +1,262 @@
+//! One side of a paired run: its connections, its processes, and what its slices have shown so far.
+
+use std::time::Duration;
+
+use fastr_stats::SparseHistogram;
+
+use crate::clock::{as_ns, Clock};
+use crate::control::{Tally, Ticker};
+use crate::error::LoadError;
+use crate::outcome::Outcomes;
+use crate::plan::{PairedPlan, Target};
+use crate::pool::Settings;
+use crate::processes::CpuMeter;
+use crate::reactor::Reactor;
+use crate::recorder::Recorder;
+use crate::rounds::{Rounds, SliceTotals};
+use crate::transport::Tcp;
+use crate::Side;
+
+/// After so many slices in a row without one good answer the server counts as dead.
+const MOST_DEAD_SLICES: usize = 3;
+/// Rounds of which the median is taken for calibration.
+const CALIBRATION_ROUNDS: usize = 3;
+
+/// What one side of a paired run has shown.
+#[derive(Clone, Debug)]
+pub struct SideResult {
+    /// How many connections a round used.
+    pub connections: usize,
+    /// Requests that are over, whatever became of them; those of the calibration are not counted.
+    pub requests: u64,
+    /// What became of them.
+    pub outcomes: Outcomes,
+    /// How often a connection that the server had closed in peace was opened again.
+    pub reconnects: u64,
+    /// All bytes that came, heads included.
+    pub bytes_received: u64,
+    /// Response times of the requests that went well, in all blocks.
+    pub histogram: Recorder,
+    /// The time of all slices.
+    pub load_ns: u64,
+    /// CPU time of the server's processes in all blocks, the other side's slices included. None: not known.
+    pub cpu_ns: Option<u64>,
+    /// The most memory that the server's processes held. None: not known.
+    pub peak_rss_bytes: Option<u64>,
+    /// The server's process tree at the end was not the one at the start.
+    pub processes_changed: bool,
+    /// Requests of the calibration before the first block, which no other number contains.
+    pub calibration_requests: u64,
+}
+
+/// One slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    pub(crate) wall_ns: u64,
+    pub(crate) totals: SliceTotals,
+}
+
+/// Plays the slices of one side.
+pub(crate) struct Player<'p> {
+    side: Side,
+    reactor: Reactor<'p, Tcp>,
+    rounds: Rounds,
+    meter: CpuMeter,
+    min_slice_ns: u64,
+    requests: usize,
+    dead_slices: usize,
+    load_ns: u64,
+    cpu_ns: Option<u64>,
+    histogram: Recorder,
+    chunk: Recorder,
+    /// What the pool had counted when calibration ended.
+    before: Counted,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    requests: u64,
+    reconnects: u64,
+    bytes_received: u64,
+}
+
+impl<'p> Player<'p> {
+    pub(crate) fn new(
+        side: Side,
+        target: &Target,
+        plan: &'p PairedPlan,
+        clock: Clock,
+    ) -> Result<Self, LoadError> {
+        let requests = &plan.requests[side as usize];
+        let connections = plan.connections[side as usize];
+        let settings = Settings {
+            keep_alive: true,
+            request_timeout: plan.request_timeout,
+            connect_timeout: plan.connect_timeout,
+        };
+        let mut reactor = Reactor::new(Tcp { addr: target.addr }, requests, settings, clock)?;
+        reactor.pool.resize(connections);
+        let meter = CpuMeter::new(&target.pids);
+        meter.reset_peak_rss();
+        Ok(Self {
+            side,
+            reactor,
+            rounds: Rounds::new(requests.len(), connections),
+            meter,
+            min_slice_ns: as_ns(plan.min_slice),
+            requests: requests.len(),
+            dead_slices: 0,
+            load_ns: 0,
+            cpu_ns: Some(0),
+            histogram: Recorder::new(),
+            chunk: Recorder::new(),
+            before: Counted::default(),
+        })
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.reactor.pool.len()
+    }
+
+    /// Uses only so many connections from now on.
+    pub(crate) fn keep(&mut self, connections: usize) {
+        self.reactor.pool.resize(connections);
+        self.rounds = Rounds::new(self.requests, connections);
+    }
+
+    /// Halves the connections until a round takes no longer than `max_round`.
+    pub(crate) fn calibrate(
+        &mut self,
+        max_round: Duration,
+        ticker: &mut Ticker<'_>,
+        others: Tally,
+    ) -> Result<(), LoadError> {
+        while let Some(round_ns) = self.time_rounds(ticker, others)? {
+            if round_ns <= as_ns(max_round) || self.connections() == 1 {
+                break;
+            }
+            self.keep(self.connections() / 2);
+        }
+        Ok(())
+    }
+
+    /// The median time of a few rounds. None when a request failed: the slices will show it.
+    fn time_rounds(
+        &mut self,
+        ticker: &mut Ticker<'_>,
+        others: Tally,
+    ) -> Result<Option<u64>, LoadError> {
+        let mut times_ns = [0; CALIBRATION_ROUNDS];
+        for time_ns in &mut times_ns {
+            let slice = self.play(0, ticker, others)?;
+            if slice.totals.failed > 0 {
+                return Ok(None);
+            }
+            *time_ns = slice.wall_ns;
+        }
+        times_ns.sort_unstable();
+        Ok(Some(times_ns[CALIBRATION_ROUNDS / 2]))
+    }
+
+    /// Calibration is over: what it has counted is set aside.
+    pub(crate) fn begin(&mut self) {
+        let pool = &self.reactor.pool;
+        self.before = Counted {
+            requests: pool.tally().requests,
+            reconnects: pool.reconnects(),
+            bytes_received: pool.bytes_received(),
+        };
+        self.rounds = Rounds::new(self.requests, pool.len());
+    }
+
+    /// One slice: whole rounds until its time is over.
+    pub(crate) fn slice(
+        &mut self,
+        ticker: &mut Ticker<'_>,
+        others: Tally,
+    ) -> Result<Slice, LoadError> {
+        let slice = self.play(self.min_slice_ns, ticker, others)?;
+        self.load_ns += slice.wall_ns;
+        match slice.totals.ok {
+            0 => self.dead_slices += 1,
+            _ => self.dead_slices = 0,
+        }
+        Ok(slice)
+    }
+
+    fn play(
+        &mut self,
+        min_ns: u64,
+        ticker: &mut Ticker<'_>,
+        others: Tally,
+    ) -> Result<Slice, LoadError> {
+        self.reactor.prepare(&mut self.rounds, ticker)?;
+        self.rounds.begin_slice();
+        let clock = self.reactor.pool.clock();
+        let started_ns = clock.now_ns();
+        ticker.begin_slice(self.side, started_ns, others);
+        loop {
+            self.rounds.begin_round();
+            self.reactor.drive(&mut self.rounds, ticker)?;
+            let wall_ns = clock.now_ns() - started_ns;
+            if wall_ns >= min_ns || self.rounds.is_over() {
+                return Ok(Slice {
+                    wall_ns,
+                    totals: self.rounds.slice,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead_slices >= MOST_DEAD_SLICES
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.reactor.pool.tally()
+    }
+
+    pub(crate) fn load_ns(&self) -> u64 {
+        self.load_ns
+    }
+
+    pub(crate) fn read_cpu(&mut self) -> Option<u64> {
+        self.meter.read()
+    }
+
+    /// A block is over: `cpu_ns` is what it cost this side; only a sound one goes into the chunk.
+    pub(crate) fn end_block(&mut self, cpu_ns: Option<u64>, sound: bool) {
+        self.cpu_ns = self.cpu_ns.zip(cpu_ns).map(|(total, block)| total + block);
+        for latency_ns in self.rounds.latencies_ns.drain(..) {
+            self.histogram.record(latency_ns);
+            if sound {
+                self.chunk.record(latency_ns);
+            }
+        }
+    }
+
+    /// What the chunk holds; it starts anew.
+    pub(crate) fn take_chunk(&mut self) -> SparseHistogram {
+        let chunk = self.chunk.to_sparse();
+        self.chunk.clear();
+        chunk
+    }
+
+    pub(crate) fn finish(mut self) -> SideResult {
+        self.meter.refresh();
+        let pool = &self.reactor.pool;
+        SideResult {
+            connections: pool.len(),
+            requests: self.rounds.outcomes.total(),
+            outcomes: self.rounds.outcomes,
+            reconnects: pool.reconnects() - self.before.reconnects,
+            bytes_received: pool.bytes_received() - self.before.bytes_received,
+            histogram: self.histogram,
+            load_ns: self.load_ns,
+            cpu_ns: self.cpu_ns,
+            peak_rss_bytes: self.meter.peak_rss_bytes(),
+            processes_changed: self.meter.processes_changed(),
+            calibration_requests: self.before.requests,
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The connections to one server, and the send loop: written once, for every kind of run.
+//!
+//! A free connection is *offered* to the [`Driver`], which hands it a request or lets it rest; the request is
+//! started (after connecting, where need be), its answer read, the driver told, and the connection offered again,
+//! so that a closed loop writes right after it has read. [`crate::reactor`] owns the poll and calls in here.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::time::Duration;
+
+use mio::{Interest, Registry, Token};
+
+use crate::clock::{as_ns, Clock};
+use crate::conn::{Connection, Job, State, Step};
+use crate::control::Tally;
+use crate::driver::{Driver, Exchange, Fault, Next};
+use crate::outcome::Outcome;
+use crate::request::Request;
+use crate::transport::Transport;
+
+/// A connection that could not be made is not tried again before this time, so that a dead server is not hammered.
+const CONNECT_PAUSE_NS: u64 = 50_000_000;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How a pool treats its connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) keep_alive: bool,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// What an event says about a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) ended: bool,
+}
+
+/// The connections to one server.
+pub(crate) struct Pool<'r, T: Transport> {
+    transport: T,
+    registry: Registry,
+    requests: &'r [Request],
+    settings: Settings,
+    clock: Clock,
+    connections: Vec<Connection<T::Stream>>,
+    buffer: Box<[u8]>,
+    /// Jobs that are not over, those that wait for their time included.
+    jobs: usize,
+    /// Sockets being connected.
+    opening: usize,
+    /// Jobs that are not due yet: when, and on which connection.
+    waiting: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Connections that have more to read, though no event will say so again, and whether the server has closed its side.
+    unread: Vec<(usize, bool)>,
+    tally: Tally,
+    bytes_received: u64,
+    reconnects: u64,
+}
+
+impl<'r, T: Transport> Pool<'r, T> {
+    pub(crate) fn new(
+        transport: T,
+        registry: Registry,
+        requests: &'r [Request],
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            transport,
+            registry,
+            requests,
+            settings,
+            clock,
+            connections: Vec::new(),
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            jobs: 0,
+            opening: 0,
+            waiting: BinaryHeap::new(),
+            unread: Vec::new(),
+            tally: Tally::default(),
+            bytes_received: 0,
+            reconnects: 0,
+        }
+    }
+
+    /// Makes it this many connections; those above are closed. Called only while nothing is in flight.
+    pub(crate) fn resize(&mut self, connections: usize) {
+        self.connections.resize_with(connections, Connection::new);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.jobs > 0
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening > 0
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// When the next waiting job is due.
+    pub(crate) fn next_due_ns(&self) -> Option<u64> {
+        self.waiting.peek().map(|&Reverse((due_ns, _))| due_ns)
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.reconnects
+    }
+
+    /// The fewest and the most requests that one connection has carried.
+    pub(crate) fn balance(&self) -> (u64, u64) {
+        let requests = || {
+            self.connections
+                .iter()
+                .map(|connection| connection.requests)
+        };
+        (
+            requests().min().unwrap_or_default(),
+            requests().max().unwrap_or_default(),
+        )
+    }
+
+    /// Begins to open every closed connection, without a request.
+    pub(crate) fn open_all<D: Driver>(&mut self, driver: &mut D) {
+        for index in 0..self.connections.len() {
+            if self.connections[index].state == State::Closed {
+                self.open(index, driver);
+            }
+        }
+    }
+
+    /// Offers a connection that carries nothing to the driver; it starts nothing before `earliest_ns`.
+    pub(crate) fn offer<D: Driver>(
+        &mut self,
+        index: usize,
+        now_ns: u64,
+        earliest_ns: u64,
+        driver: &mut D,
+    ) {
+        let Next::Send { request, due_ns } = driver.next(index, now_ns) else {
+            return;
+        };
+        self.jobs += 1;
+        self.connections[index].job = Some(Job {
+            request,
+            len: self.requests[request].bytes.len(),
+            written: 0,
+            sent_ns: 0,
+            retried: false,
+        });
+        let due_ns = due_ns.max(earliest_ns);
+        if due_ns <= now_ns {
+            self.start(index, now_ns, driver);
+        } else {
+            self.waiting.push(Reverse((due_ns, index)));
+        }
+    }
+
+    /// Starts every waiting job that has become due.
+    pub(crate) fn start_due<D: Driver>(&mut self, now_ns: u64, driver: &mut D) {
+        while let Some(&Reverse((due_ns, index))) = self.waiting.peek() {
+            if due_ns > now_ns {
+                return;
+            }
+            self.waiting.pop();
+            self.start(index, now_ns, driver);
+        }
+    }
+
+    fn start<D: Driver>(&mut self, index: usize, now_ns: u64, driver: &mut D) {
+        match self.connections[index].state {
+            State::Closed => self.open(index, driver),
+            State::Idle => self.send(index, now_ns, driver),
+            // The socket is being connected without a request; it is sent as soon as that is done.
+            State::Opening | State::Busy => {}
+        }
+    }
+
+    fn open<D: Driver>(&mut self, index: usize, driver: &mut D) {
+        let connection = &mut self.connections[index];
+        self.reconnects += u64::from(connection.lost && self.settings.keep_alive);
+        connection.lost = false;
+        connection.opened_ns = self.clock.now_ns();
+        let registry = &self.registry;
+        let opened = self.transport.connect().and_then(|mut stream| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            registry.register(&mut stream, Token(index), interest)?;
+            Ok(stream)
+        });
+        match opened {
+            Ok(stream) => {
+                connection.stream = Some(stream);
+                connection.state = State::Opening;
+                self.opening += 1;
+            }
+            Err(error) => self.fail(index, connect_outcome(&error), Fault::of(&error), driver),
+        }
+    }
+
+    fn send<D: Driver>(&mut self, index: usize, now_ns: u64, driver: &mut D) {
+        let connection = &mut self.connections[index];
+        let Some(job) = connection.job.as_mut() else {
+            return;
+        };
+        job.sent_ns = now_ns;
+        job.written = 0;
+        let request = &self.requests[job.request];
+        connection.state = State::Busy;
+        connection.reader.begin(request.head);
+        let step = connection.write(&request.bytes);
+        self.settle(index, step, driver);
+    }
+
+    /// Acts on an event.
+    pub(crate) fn on_event<D: Driver>(&mut self, index: usize, ready: Ready, driver: &mut D) {
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        if connection.state == State::Opening && !self.finish_opening(index, driver) {
+            return;
+        }
+        if ready.readable || ready.ended {
+            self.receive(index, ready.ended, driver);
+        }
+        if ready.writable {
+            self.write_on(index, driver);
+        }
+    }
+
+    /// Goes on reading where the last turn broke off.
+    pub(crate) fn read_on<D: Driver>(&mut self, driver: &mut D) {
+        for (index, ended) in std::mem::take(&mut self.unread) {
+            self.receive(index, ended, driver);
+        }
+    }
+
+    /// Whether the connection can be used now.
+    fn finish_opening<D: Driver>(&mut self, index: usize, driver: &mut D) -> bool {
+        let connection = &mut self.connections[index];
+        let Some(stream) = &connection.stream else {
+            return false;
+        };
+        match self.transport.is_connected(stream) {
+            Ok(false) => false,
+            Ok(true) => {
+                let now_ns = self.clock.now_ns();
+                self.opening -= 1;
+                connection.state = State::Idle;
+                driver.connected(now_ns - connection.opened_ns);
+                if connection.job.is_some() {
+                    self.send(index, now_ns, driver);
+                }
+                true
+            }
+            Err(error) => {
+                self.fail(index, connect_outcome(&error), Fault::of(&error), driver);
+                false
+            }
+        }
+    }
+
+    fn write_on<D: Driver>(&mut self, index: usize, driver: &mut D) {
+        let connection = &mut self.connections[index];
+        let Some(job) = connection.job else { return };
+        if connection.state == State::Busy && job.written < job.len {
+            let step = connection.write(&self.requests[job.request].bytes);
+            self.settle(index, step, driver);
+        }
+    }
+
+    fn receive<D: Driver>(&mut self, index: usize, ended: bool, driver: &mut D) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        if !matches!(connection.state, State::Idle | State::Busy) {
+            return;
+        }
+        let got = connection.read(&mut self.buffer, ended, driver);
+        self.bytes_received += got.bytes;
+        match got.step {
+            Step::Unread => self.unread.push((index, ended)),
+            step => self.settle(index, step, driver),
+        }
+    }
+
+    fn settle<D: Driver>(&mut self, index: usize, step: Step, driver: &mut D) {
+        match step {
+            Step::Pending | Step::Unread => {}
+            Step::Answered { answer, closes } => {
+                let now_ns = self.clock.now_ns();
+                let connection = &mut self.connections[index];
+                connection.served += 1;
+                if closes || !self.settings.keep_alive {
+                    connection.close(true);
+                } else {
+                    connection.state = State::Idle;
+                }
+                let (status, bytes) = (answer.status, answer.body_bytes);
+                self.finish(index, now_ns, driver, |requests, job| {
+                    let outcome = requests[job.request].expect.judge(status, bytes);
+                    (outcome, status, Fault::None)
+                });
+                self.offer(index, now_ns, 0, driver);
+            }
+            // Closed, or worse, while nothing was in flight: opened again when it is needed.
+            Step::Broken { .. } if self.connections[index].state == State::Idle => {
+                self.connections[index].close(true);
+            }
+            Step::Broken { outcome, fault } => self.fail(index, outcome, fault, driver),
+        }
+    }
+
+    /// The socket is of no use any more, and what it was for is over or tried once more.
+    fn fail<D: Driver>(&mut self, index: usize, outcome: Outcome, fault: Fault, driver: &mut D) {
+        let retry = self.connections[index].may_retry(outcome);
+        let connection = &mut self.connections[index];
+        self.opening -= usize::from(connection.state == State::Opening);
+        connection.close(retry);
+        match &mut connection.job {
+            None => return,
+            Some(job) if retry => {
+                job.retried = true;
+                return self.open(index, driver);
+            }
+            Some(_) => {}
+        }
+        let now_ns = self.clock.now_ns();
+        self.finish(index, now_ns, driver, |_, _| (outcome, 0, fault));
+        let pause_ns = match outcome.is_connect_failure() {
+            true => CONNECT_PAUSE_NS,
+            false => 0,
+        };
+        self.offer(index, now_ns, now_ns + pause_ns, driver);
+    }
+
+    /// Counts a job as over and tells the driver.
+    fn finish<D: Driver>(
+        &mut self,
+        index: usize,
+        now_ns: u64,
+        driver: &mut D,
+        judge: impl FnOnce(&[Request], &Job) -> (Outcome, u16, Fault),
+    ) {
+        let connection = &mut self.connections[index];
+        let Some(job) = connection.job.take() else {
+            return;
+        };
+        let (outcome, status, fault) = judge(self.requests, &job);
+        self.jobs -= 1;
+        connection.requests += 1;
+        self.tally.requests += 1;
+        self.tally.errors += u64::from(outcome != Outcome::Ok);
+        driver.done(&Exchange {
+            connection: index,
+            request: job.request,
+            outcome,
+            status,
+            latency_ns: match job.sent_ns {
+                0 => 0,
+                sent_ns => now_ns - sent_ns,
+            },
+            fault,
+        });
+    }
+
+    /// Fails what has taken too long. Looked at now and then instead of with a timer for each request.
+    pub(crate) fn expire<D: Driver>(&mut self, now_ns: u64, driver: &mut D) {
+        let request_ns = as_ns(self.settings.request_timeout);
+        let connect_ns = as_ns(self.settings.connect_timeout);
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let sent_ns = connection.job.map_or(now_ns, |job| job.sent_ns);
+            let late = |since_ns: u64, limit_ns| now_ns.saturating_sub(since_ns) > limit_ns;
+            match connection.state {
+                State::Busy if late(sent_ns, request_ns) => {
+                    self.fail(index, Outcome::Timeout, Fault::None, driver);
+                }
+                State::Opening if late(connection.opened_ns, connect_ns) => {
+                    self.fail(index, Outcome::ConnectTimeout, Fault::None, driver);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn connect_outcome(error: &io::Error) -> Outcome {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Outcome::ConnectRefused,
+        io::ErrorKind::TimedOut => Outcome::ConnectTimeout,
+        _ => Outcome::ConnectFailed,
+    }
+}

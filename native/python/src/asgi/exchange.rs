@@ -1,0 +1,132 @@
+//! What connects an engine's exchange with the asyncio side: the batch of a turn, and the futures that wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use fastr_engine::{App, Exchange, TurnEnd};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::scope::build_scope;
+use super::{Receive, Send};
+
+/// What happened during a turn and concerns Python.
+enum Happened {
+    Request(Arc<AsgiExchange>),
+    Wake(Arc<AsgiExchange>),
+}
+
+/// Collects what happens while the interpreter is detached, so that it is attached once for all of it.
+pub(crate) struct Batch {
+    happened: Mutex<Vec<Happened>>,
+    turn: TurnEnd,
+}
+
+impl Batch {
+    pub(crate) fn new(turn: TurnEnd) -> Arc<Self> {
+        Arc::new(Self { happened: Mutex::default(), turn })
+    }
+
+    fn push(&self, one: Happened) {
+        self.happened.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        self.turn.request();
+    }
+
+    /// Hands everything to Python. An error in one request does not keep the others from being served.
+    pub(crate) fn dispatch(&self, py: Python<'_>) {
+        let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+        for one in happened {
+            let result = match &one {
+                Happened::Request(exchange) => exchange.start(py),
+                Happened::Wake(exchange) => exchange.resume(py),
+            };
+            if let Err(error) = result {
+                error.write_unraisable(py, None);
+                if let Happened::Request(exchange) = &one {
+                    exchange.exchange.finish();
+                }
+            }
+        }
+    }
+}
+
+/// The application's Python side, as the engine sees it.
+pub(crate) struct AsgiApp {
+    /// `start(scope, receive, send)`: makes a task of the request.
+    pub(crate) start: Py<PyAny>,
+    /// The event loop's `create_future`.
+    pub(crate) create_future: Py<PyAny>,
+    /// What every scope has in common.
+    pub(crate) template: Py<PyDict>,
+    /// The lifespan's state, copied shallowly for every request; none without lifespan.
+    pub(crate) state: Option<Py<PyDict>>,
+    /// Put before every path, for an application behind a proxy that strips it.
+    pub(crate) root_path: String,
+    pub(crate) batch: Arc<Batch>,
+}
+
+/// The handle that the engine calls; a request is only noted until the turn ends.
+pub(crate) struct AsgiAppHandle(pub(crate) Arc<AsgiApp>);
+
+impl App for AsgiAppHandle {
+    fn call(&self, exchange: Arc<Exchange>) {
+        let batch = &self.0.batch;
+        let exchange = Arc::new(AsgiExchange { exchange, app: self.0.clone(), waiting: Mutex::default() });
+        batch.push(Happened::Request(exchange));
+    }
+}
+
+impl AsgiApp {
+    pub(crate) fn handle(self: Arc<Self>) -> Arc<dyn App> {
+        Arc::new(AsgiAppHandle(self))
+    }
+}
+
+/// One exchange with the asyncio futures that wait for it.
+pub(crate) struct AsgiExchange {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) app: Arc<AsgiApp>,
+    waiting: Mutex<Vec<Py<PyAny>>>,
+}
+
+impl Wake for AsgiExchange {
+    fn wake(self: Arc<Self>) {
+        let batch = self.app.batch.clone();
+        batch.push(Happened::Wake(self));
+    }
+}
+
+impl AsgiExchange {
+    fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let scope = build_scope(py, &self.app, self.exchange.head())?;
+        let receive = Receive(self.clone());
+        let send = Send(self.clone());
+        self.app.start.bind(py).call1((scope, receive, send))?;
+        Ok(())
+    }
+
+    /// Polls with this exchange's waker.
+    pub(crate) fn poll<T>(self: &Arc<Self>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(&Waker::from(self.clone())))
+    }
+
+    /// A future of the event loop that is resolved at the next wake.
+    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let future = self.app.create_future.call0(py)?;
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(future.clone_ref(py));
+        Ok(future)
+    }
+
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for future in waiting {
+            let future = future.bind(py);
+            // A cancelled task has cancelled its future.
+            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The two callables of ASGI: receive and send.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use fastr_engine::{Finish, Received, ResponseError};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use super::awaitable::Until;
+use super::exchange::AsgiExchange;
+use super::{Completed, Waiting};
+
+/// ASGI's `receive`.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct Receive(pub(crate) Arc<AsgiExchange>);
+
+#[pymethods]
+impl Receive {
+    fn __call__(&self) -> Waiting {
+        Waiting::new(self.0.clone(), Until::Message)
+    }
+}
+
+/// The ASGI message for what was received.
+pub(super) fn receive_message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
+    let message = PyDict::new(py);
+    match received {
+        Received::Body { bytes, more } => {
+            message.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+            message.set_item(intern!(py, "body"), PyBytes::new(py, &bytes))?;
+            message.set_item(intern!(py, "more_body"), more)?;
+        }
+        Received::Disconnected => message.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?,
+    }
+    Ok(message.into_any().unbind())
+}
+
+/// ASGI's `send`, and the end of an exchange.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct Send(pub(crate) Arc<AsgiExchange>);
+
+#[pymethods]
+impl Send {
+    fn __call__<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let kind = message.get_item(intern!(py, "type"))?;
+        let kind = kind.cast::<PyString>()?;
+        match &*kind.to_string_lossy() {
+            "http.response.start" => self.start(message)?,
+            "http.response.body" => self.body(message)?,
+            // Trailers are announced by the server in the scope, and this one does not.
+            "http.response.trailers" | "http.response.debug" => {}
+            other => {
+                return Err(PyRuntimeError::new_err(format!(
+                    "Expected ASGI message 'http.response.start' or 'http.response.body', but got '{other}'"
+                )))
+            }
+        }
+        let room = self.0.poll(|cx| self.0.exchange.poll_room(cx));
+        match room {
+            Poll::Ready(()) => completed(py),
+            Poll::Pending => Ok(Bound::new(py, Waiting::new(self.0.clone(), Until::Room))?.into_any()),
+        }
+    }
+
+    /// The application is done. Returns what was wrong with its response, or None.
+    fn finish(&self) -> Option<&'static str> {
+        match self.0.exchange.finish() {
+            Finish::Complete | Finish::Disconnected => None,
+            Finish::NotStarted => Some("ASGI application returned without a response"),
+            Finish::Incomplete => Some("ASGI application returned without completing its response"),
+        }
+    }
+}
+
+impl Send {
+    fn start(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = message.py();
+        let status: u16 = message.get_item(intern!(py, "status"))?.extract()?;
+        let mut headers: Vec<(PyBackedBytes, PyBackedBytes)> = Vec::new();
+        if let Some(fields) = optional(message, intern!(py, "headers"))? {
+            for field in fields.try_iter()? {
+                headers.push(field?.extract()?);
+            }
+        }
+        let fields = headers.iter().map(|(name, value)| (&**name, &**value));
+        self.0.exchange.start(status, fields).map_err(response_error)
+    }
+
+    fn body(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = message.py();
+        let bytes = match optional(message, intern!(py, "body"))? {
+            Some(body) => body_bytes(&body)?,
+            None => Bytes::new(),
+        };
+        let more = match optional(message, intern!(py, "more_body"))? {
+            Some(more) => more.is_truthy()?,
+            None => false,
+        };
+        self.0.exchange.send(bytes, more).map_err(response_error)
+    }
+}
+
+fn body_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = body.cast::<PyBytes>() {
+        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+    }
+    if body.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("the body of 'http.response.body' must be bytes, not str"));
+    }
+    // bytearray, memoryview and whatever else bytes() reads through the buffer protocol.
+    let view = body.py().import(intern!(body.py(), "builtins"))?.getattr(intern!(body.py(), "memoryview"))?.call1((body,))?;
+    let copy = view.call_method0(intern!(body.py(), "tobytes"))?;
+    Ok(Bytes::copy_from_slice(copy.cast::<PyBytes>()?.as_bytes()))
+}
+
+fn optional<'py>(message: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Ok(message) = message.cast_exact::<PyDict>() {
+        return message.get_item(key);
+    }
+    match message.get_item(key) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_instance_of::<PyKeyError>(message.py()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn response_error(error: ResponseError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+fn completed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static COMPLETED: PyOnceLock<Py<Completed>> = PyOnceLock::new();
+    Ok(COMPLETED.get_or_try_init(py, || Py::new(py, Completed))?.bind(py).clone().into_any())
+}

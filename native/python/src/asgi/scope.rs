@@ -1,0 +1,87 @@
+//! The ASGI scope of an HTTP request.
+
+use std::net::SocketAddr;
+
+use fastr_engine::{RequestHead, Version};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use super::exchange::AsgiApp;
+
+/// Builds the scope, as the ASGI HTTP specification 2.3 says.
+pub(super) fn build_scope<'py>(py: Python<'py>, app: &AsgiApp, head: &RequestHead) -> PyResult<Bound<'py, PyDict>> {
+    let scope = app.template.bind(py).copy()?;
+    let version = if head.version == Version::HTTP_10 { intern!(py, "1.0") } else { intern!(py, "1.1") };
+    scope.set_item(intern!(py, "http_version"), version)?;
+    scope.set_item(intern!(py, "method"), method(py, head.method.as_str()))?;
+    let raw_path = head.uri.path();
+    let root_path = &*app.root_path;
+    if root_path.is_empty() {
+        scope.set_item(intern!(py, "path"), &*percent_decode(raw_path))?;
+        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path.as_bytes()))?;
+    } else {
+        scope.set_item(intern!(py, "path"), format!("{root_path}{}", percent_decode(raw_path)))?;
+        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, format!("{root_path}{raw_path}").as_bytes()))?;
+    }
+    let prefix = &*head.mount.prefix;
+    if !prefix.is_empty() {
+        scope.set_item(intern!(py, "root_path"), format!("{root_path}{prefix}"))?;
+    }
+    let query = head.uri.query().unwrap_or("");
+    scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.as_bytes()))?;
+    let headers = PyList::empty(py);
+    for (name, value) in &head.headers {
+        let field = [PyBytes::new(py, name.as_str().as_bytes()), PyBytes::new(py, value.as_bytes())];
+        headers.append(PyTuple::new(py, field)?)?;
+    }
+    scope.set_item(intern!(py, "headers"), headers)?;
+    scope.set_item(intern!(py, "client"), address(py, head.peer)?)?;
+    scope.set_item(intern!(py, "server"), address(py, head.local)?)?;
+    if let Some(state) = &app.state {
+        scope.set_item(intern!(py, "state"), state.bind(py).copy()?)?;
+    }
+    Ok(scope)
+}
+
+fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
+    match method {
+        "GET" => intern!(py, "GET").clone(),
+        "POST" => intern!(py, "POST").clone(),
+        "PUT" => intern!(py, "PUT").clone(),
+        "PATCH" => intern!(py, "PATCH").clone(),
+        "DELETE" => intern!(py, "DELETE").clone(),
+        "HEAD" => intern!(py, "HEAD").clone(),
+        "OPTIONS" => intern!(py, "OPTIONS").clone(),
+        other => PyString::new(py, &other.to_ascii_uppercase()),
+    }
+}
+
+fn address<'py>(py: Python<'py>, address: SocketAddr) -> PyResult<Bound<'py, PyTuple>> {
+    let host = PyString::new(py, &address.ip().to_string()).into_any();
+    PyTuple::new(py, [host, address.port().into_pyobject(py)?.into_any()])
+}
+
+/// Decodes `%XX`; what is no UTF-8 afterwards becomes replacement characters, a stray `%` stays.
+fn percent_decode(path: &str) -> std::borrow::Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let hex = |byte: Option<&u8>| byte.and_then(|&digit| char::from(digit).to_digit(16));
+    let raw = path.as_bytes();
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while at < raw.len() {
+        match (raw[at], hex(raw.get(at + 1)), hex(raw.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned().into()
+}

@@ -1,0 +1,191 @@
+//! `_native.Engine`: an engine driven by an asyncio loop through its selector.
+
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastr_engine::{ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, TurnEnd};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::asgi::{AsgiApp, Batch};
+
+/// One server on one asyncio loop.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct Engine {
+    reactor: Mutex<Option<Reactor>>,
+    router: Arc<Router>,
+    limits: Limits,
+    listener: Mutex<Option<Listener>>,
+    server: Mutex<Option<Server>>,
+    batch: Arc<Batch>,
+    turn: TurnEnd,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn engine_error(error: EngineError) -> PyErr {
+    match (&error, error.raw_os_error()) {
+        // Two arguments make Python choose the subclass (PermissionError...) and fill errno.
+        (_, Some(number)) => PyOSError::new_err((number, error.to_string())),
+        (EngineError::Route(_), None) => PyValueError::new_err(error.to_string()),
+        _ => PyOSError::new_err(error.to_string()),
+    }
+}
+
+fn seconds(value: f64, what: &str) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| PyValueError::new_err(format!("{what} must be a number of seconds, not {value}")))
+}
+
+/// Reads limits from keyword arguments; those that are not given keep their default.
+fn limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+    let mut limits = Limits::default();
+    let Some(given) = given else { return Ok(limits) };
+    for (key, value) in given {
+        let key: String = key.extract()?;
+        match key.as_str() {
+            "max_connections" => limits.max_connections = value.extract::<usize>()?.max(1),
+            "header_timeout" => limits.header_timeout = seconds(value.extract()?, &key)?,
+            "body_timeout" => limits.body_timeout = seconds(value.extract()?, &key)?,
+            "idle_timeout" => limits.idle_timeout = seconds(value.extract()?, &key)?,
+            "write_timeout" => limits.write_timeout = seconds(value.extract()?, &key)?,
+            "max_body_bytes" => limits.max_body_bytes = value.extract()?,
+            "max_head_bytes" => limits.max_head_bytes = value.extract()?,
+            "max_headers" => limits.max_headers = value.extract()?,
+            "write_buffer_bytes" => limits.write_buffer_bytes = value.extract()?,
+            _ => return Err(PyValueError::new_err(format!("unknown limit {key:?}"))),
+        }
+    }
+    Ok(limits)
+}
+
+impl Engine {
+    fn with_server<T>(&self, what: impl FnOnce(&Server) -> T) -> Option<T> {
+        lock(&self.server).as_ref().map(what)
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (**limits_given))]
+    fn new(limits_given: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let limits = limits(limits_given)?;
+        let reactor = Reactor::new().map_err(engine_error)?;
+        let turn = reactor.end();
+        Ok(Self {
+            reactor: Mutex::new(Some(reactor)),
+            router: Arc::new(Router::new()),
+            limits,
+            listener: Mutex::new(None),
+            server: Mutex::new(None),
+            batch: Batch::new(turn.clone()),
+            turn,
+        })
+    }
+
+    fn bind(&self, host: &str, port: u16) -> PyResult<(String, u16)> {
+        let listener = Listener::bind(host, port).map_err(engine_error)?;
+        let address = listener.address();
+        *lock(&self.listener) = Some(listener);
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    #[pyo3(signature = (prefix, start, create_future, template, state=None, root_path=String::new()))]
+    fn mount_asgi(
+        &self,
+        prefix: &str,
+        start: Py<PyAny>,
+        create_future: Py<PyAny>,
+        template: Py<PyDict>,
+        state: Option<Py<PyDict>>,
+        root_path: String,
+    ) -> PyResult<()> {
+        let app = AsgiApp { start, create_future, template, state, root_path, batch: self.batch.clone() };
+        self.router.mount(prefix, Arc::new(app).handle()).map_err(engine_error)
+    }
+
+    #[pyo3(signature = (method, path, body, status=200, headers=Vec::new()))]
+    fn add_constant(
+        &self,
+        method: &str,
+        path: &str,
+        body: Vec<u8>,
+        status: u16,
+        headers: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> PyResult<()> {
+        let route = ConstantRoute::new(status, &headers, body).map_err(engine_error)?;
+        self.router.add_constant(method, path, route).map_err(engine_error)
+    }
+
+    fn listen(&self) -> PyResult<()> {
+        let reactor = lock(&self.reactor);
+        let reactor = reactor.as_ref().ok_or_else(closed)?;
+        let listener = lock(&self.listener).take().ok_or_else(|| PyRuntimeError::new_err("bind first"))?;
+        let server =
+            Server::start(reactor, listener, self.router.clone(), self.limits.clone()).map_err(engine_error)?;
+        *lock(&self.server) = Some(server);
+        Ok(())
+    }
+
+    fn watch(&self, fd: i32) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("not a file descriptor"));
+        }
+        // SAFETY: the caller keeps its selector open during this call, which duplicates the descriptor.
+        let own = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        lock(&self.reactor).as_mut().ok_or_else(closed)?.watch(own).map_err(engine_error)
+    }
+
+    fn turn(&self, py: Python<'_>, timeout: Option<f64>, drained: bool) -> PyResult<bool> {
+        let timeout = match timeout {
+            Some(limit) => Some(seconds(limit.max(0.0), "timeout")?),
+            None => None,
+        };
+        let turn = py.detach(|| {
+            let mut reactor = self.reactor.try_lock().map_err(|_| ())?;
+            Ok(reactor.as_mut().map(|reactor| reactor.turn(timeout, drained)))
+        });
+        let turn = turn
+            .map_err(|()| PyRuntimeError::new_err("the engine is in a turn already; one loop drives one engine"))?
+            .ok_or_else(closed)?;
+        self.batch.dispatch(py);
+        Ok(turn.foreign_ready)
+    }
+
+    fn wake(&self) {
+        self.turn.request();
+    }
+
+    fn drain(&self) {
+        lock(&self.listener).take();
+        self.with_server(Server::drain);
+    }
+
+    fn abort(&self) {
+        self.with_server(Server::abort);
+    }
+
+    fn open_connections(&self) -> usize {
+        self.with_server(Server::open_connections).unwrap_or(0)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.drain();
+        let server = lock(&self.server).take();
+        let reactor = lock(&self.reactor).take();
+        // Connections are dropped here; they hold no Python objects that need the interpreter at once.
+        py.detach(|| {
+            drop(server);
+            drop(reactor);
+        });
+    }
+}
+
+fn closed() -> PyErr {
+    PyRuntimeError::new_err("the engine is closed")
+}

@@ -1,0 +1,32 @@
+//! `pytest_fastr._native`: the border between Python and the engine, the load generator and the statistics.
+//!
+//! This crate translates and decides nothing; `pytest_fastr/_native.pyi` is its manual.
+
+mod asgi;
+mod engine;
+mod lifeline;
+mod load;
+mod stats;
+
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::asgi::{Completed, Receive, Send, Waiting};
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::lifeline::watch_lifeline;
+    #[pymodule_export]
+    use crate::load::{
+        once, run_load, run_paired, warm_up, Answer, ConnectionPlan, Generator, LoadResult, PairedResult, Progress,
+        Request, Side, Target, WarmUpResult,
+    };
+    #[pymodule_export]
+    use crate::stats::{
+        judge_against_sessions, quantile_estimate, session_estimate, EpochEstimate, Judgement, SessionEstimate,
+    };
+
+    /// Compiled without optimisation: nothing that this build measures means anything.
+    #[pymodule_export]
+    const DEBUG_BUILD: bool = cfg!(debug_assertions);
+}

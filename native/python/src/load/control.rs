@@ -1,0 +1,70 @@
+//! Lets Python watch and interrupt a load that runs detached from the interpreter.
+
+use std::ops::ControlFlow;
+
+use fastr_loadgen::{Control, LoadError, Phase};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// How far a load has come.
+#[pyclass(frozen, get_all, module = "pytest_fastr._native")]
+pub(crate) struct Progress {
+    phase: &'static str,
+    elapsed_ns: u64,
+    planned_ns: u64,
+    requests: u64,
+    errors: u64,
+}
+
+/// Attaches the interpreter between slices: for pending signals, and for the caller's function.
+pub(super) struct PyControl {
+    callback: Option<Py<PyAny>>,
+    raised: Option<PyErr>,
+}
+
+impl PyControl {
+    pub(super) fn new(callback: Option<Py<PyAny>>) -> Self {
+        Self { callback, raised: None }
+    }
+
+    /// The error that Python sees: what the callback or a signal handler raised, or the run's own.
+    pub(super) fn error(self, error: LoadError) -> PyErr {
+        match (self.raised, error) {
+            (Some(raised), LoadError::Interrupted) => raised,
+            (_, error @ LoadError::System { .. }) => PyOSError::new_err(error.to_string()),
+            (_, error) => PyValueError::new_err(error.to_string()),
+        }
+    }
+
+    fn call(&self, progress: &fastr_loadgen::Progress) -> PyResult<()> {
+        Python::attach(|py| {
+            py.check_signals()?;
+            let Some(callback) = &self.callback else { return Ok(()) };
+            let phase = match progress.phase {
+                Phase::WarmUp => "warm-up",
+                Phase::Slices => "slices",
+                Phase::Stretch => "stretch",
+            };
+            let progress = Progress {
+                phase,
+                elapsed_ns: progress.elapsed_ns,
+                planned_ns: progress.planned_ns,
+                requests: progress.requests,
+                errors: progress.errors,
+            };
+            callback.call1(py, (progress,)).map(|_| ())
+        })
+    }
+}
+
+impl Control for PyControl {
+    fn check(&mut self, progress: &fastr_loadgen::Progress) -> ControlFlow<()> {
+        match self.call(progress) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(raised) => {
+                self.raised = Some(raised);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}

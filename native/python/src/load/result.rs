@@ -1,0 +1,182 @@
+//! What came of a load.
+
+use std::collections::BTreeMap;
+
+use fastr_loadgen::{GeneratorCheck, OnceResult, Outcomes, Recorder};
+use fastr_stats::CostMetric;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::stats::{stats_error, EpochEstimate};
+
+/// A quantile is told only when at least this many answers lie beyond it.
+const SAMPLES_BEYOND: u64 = 10;
+
+/// What one request brought.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct Answer(pub(super) OnceResult);
+
+#[pymethods]
+impl Answer {
+    #[getter]
+    fn outcome(&self) -> &'static str {
+        self.0.outcome.as_str()
+    }
+
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
+        self.0.headers.iter().map(|(name, value)| (name.clone(), PyBytes::new(py, value))).collect()
+    }
+
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.body)
+    }
+
+    #[getter]
+    fn latency_ns(&self) -> u64 {
+        self.0.latency_ns
+    }
+
+    #[getter]
+    fn detail(&self) -> &str {
+        &self.0.detail
+    }
+}
+
+/// The requests of one side, or of one stretch of load.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+#[derive(Clone, Default)]
+pub(crate) struct Side {
+    #[pyo3(get)]
+    pub(super) requests: u64,
+    #[pyo3(get)]
+    pub(super) connections: usize,
+    pub(super) outcomes: Outcomes,
+    #[pyo3(get)]
+    pub(super) reconnects: u64,
+    #[pyo3(get)]
+    pub(super) bytes_received: u64,
+    #[pyo3(get)]
+    pub(super) duration_ns: u64,
+    #[pyo3(get)]
+    pub(super) cpu_ns: Option<u64>,
+    #[pyo3(get)]
+    pub(super) peak_rss_bytes: Option<u64>,
+    #[pyo3(get)]
+    pub(super) processes_changed: bool,
+    pub(super) histogram: Recorder,
+}
+
+#[pymethods]
+impl Side {
+    #[getter]
+    fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        self.outcomes.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect()
+    }
+
+    #[getter]
+    fn statuses(&self) -> BTreeMap<u16, u64> {
+        self.outcomes.unexpected_statuses().clone()
+    }
+
+    fn quantile_ns(&self, q: f64) -> PyResult<Option<u64>> {
+        if !(q > 0.0 && q < 1.0) {
+            return Err(PyValueError::new_err(format!("{q} is no quantile: give a share between 0 and 1")));
+        }
+        Ok((self.histogram.beyond(q) >= SAMPLES_BEYOND).then(|| self.histogram.quantile_ns(q)))
+    }
+
+    #[staticmethod]
+    fn merged(sides: Vec<PyRef<'_, Side>>) -> Side {
+        let mut merged = Side { cpu_ns: Some(0), ..Side::default() };
+        for side in &sides {
+            merged.requests += side.requests;
+            merged.connections = merged.connections.max(side.connections);
+            merged.outcomes.merge(&side.outcomes);
+            merged.reconnects += side.reconnects;
+            merged.bytes_received += side.bytes_received;
+            merged.duration_ns += side.duration_ns;
+            // One side that cannot be measured makes the sum unknown.
+            merged.cpu_ns = merged.cpu_ns.zip(side.cpu_ns).map(|(sum, one)| sum + one);
+            merged.peak_rss_bytes = merged.peak_rss_bytes.max(side.peak_rss_bytes);
+            merged.processes_changed |= side.processes_changed;
+            merged.histogram.merge(&side.histogram);
+        }
+        merged
+    }
+}
+
+/// How well the generator itself ran.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+#[derive(Clone)]
+pub(crate) struct Generator(pub(super) GeneratorCheck);
+
+#[pymethods]
+impl Generator {
+    #[getter]
+    fn utilisation(&self) -> Option<f64> {
+        self.0.utilisation
+    }
+
+    #[getter]
+    fn run_queue_wait(&self) -> Option<f64> {
+        self.0.run_queue_wait_ns.map(|waited| waited as f64 / self.0.wall_ns.max(1) as f64)
+    }
+
+    #[getter]
+    fn steal(&self) -> Option<f64> {
+        self.0.steal
+    }
+}
+
+/// One closed-loop stretch.
+#[pyclass(frozen, get_all, module = "pytest_fastr._native")]
+pub(crate) struct LoadResult {
+    pub(super) side: Side,
+    pub(super) generator: Generator,
+}
+
+/// A warm-up.
+#[pyclass(frozen, get_all, module = "pytest_fastr._native")]
+pub(crate) struct WarmUpResult {
+    pub(super) windows_rps: Vec<f64>,
+    pub(super) steady: bool,
+    pub(super) side: Side,
+}
+
+/// Two sides loaded in alternating slices: one epoch.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct PairedResult {
+    pub(crate) inner: fastr_loadgen::PairedResult,
+    #[pyo3(get)]
+    pub(super) sides: (Side, Side),
+    #[pyo3(get)]
+    pub(super) generator: Generator,
+}
+
+type Totals = (u64, u64, u64);
+
+#[pymethods]
+impl PairedResult {
+    #[getter]
+    fn blocks(&self) -> Vec<(Totals, Totals)> {
+        let totals = |side: &fastr_stats::SideTotals| (side.requests, side.wall_ns, side.cpu_ns);
+        self.inner.blocks.iter().map(|block| (totals(&block.a), totals(&block.b))).collect()
+    }
+
+    fn epoch_estimate(&self, metric: &str) -> PyResult<EpochEstimate> {
+        let metric = match metric {
+            "cpu" => CostMetric::CpuPerRequest,
+            "throughput" => CostMetric::Throughput,
+            other => return Err(PyValueError::new_err(format!("unknown cost metric {other:?}"))),
+        };
+        fastr_stats::epoch_estimate(metric, &self.inner.blocks).map(EpochEstimate).map_err(stats_error)
+    }
+}

@@ -1,0 +1,179 @@
+//! The statistics' face.
+
+use fastr_stats::{
+    change_against_sessions, judge, pool_between_epochs, quantile_log_ratio, session_spread, Direction, Rule,
+    StatsError, StoredSession, Verdict,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::load::PairedResult;
+
+/// Sessions after which a profile's own spread replaces the prior one.
+const ENOUGH_SESSIONS: usize = 10;
+
+pub(crate) fn stats_error(error: StatsError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// One epoch's log ratio.
+#[pyclass(frozen, module = "pytest_fastr._native", from_py_object)]
+#[derive(Clone)]
+pub(crate) struct EpochEstimate(pub(crate) fastr_stats::EpochEstimate);
+
+#[pymethods]
+impl EpochEstimate {
+    #[staticmethod]
+    fn exact(log_ratio: f64) -> Self {
+        Self(fastr_stats::EpochEstimate {
+            log_ratio,
+            se: 0.0,
+            df: f64::INFINITY,
+            totals_log_ratio: log_ratio,
+            totals_se: 0.0,
+            blocks: 1,
+        })
+    }
+
+    #[getter]
+    fn log_ratio(&self) -> f64 {
+        self.0.log_ratio
+    }
+
+    #[getter]
+    fn se(&self) -> f64 {
+        self.0.se
+    }
+
+    #[getter]
+    fn totals_log_ratio(&self) -> f64 {
+        self.0.totals_log_ratio
+    }
+
+    #[getter]
+    fn totals_se(&self) -> f64 {
+        self.0.totals_se
+    }
+
+    #[getter]
+    fn blocks(&self) -> usize {
+        self.0.blocks
+    }
+}
+
+/// All epochs of one test.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct SessionEstimate(fastr_stats::SessionEstimate);
+
+#[pymethods]
+impl SessionEstimate {
+    #[getter]
+    fn log_ratio(&self) -> f64 {
+        self.0.log_ratio
+    }
+
+    #[getter]
+    fn se(&self) -> f64 {
+        self.0.se
+    }
+
+    #[getter]
+    fn df(&self) -> f64 {
+        self.0.df
+    }
+
+    #[getter]
+    fn totals_log_ratio(&self) -> f64 {
+        self.0.totals_log_ratio
+    }
+
+    #[getter]
+    fn totals_se(&self) -> f64 {
+        self.0.totals_se
+    }
+
+    #[getter]
+    fn epochs(&self) -> usize {
+        self.0.epochs
+    }
+}
+
+#[pyfunction]
+pub(crate) fn session_estimate(
+    epochs: Vec<EpochEstimate>,
+    other_tests: Vec<Vec<f64>>,
+) -> PyResult<SessionEstimate> {
+    let epochs: Vec<_> = epochs.into_iter().map(|epoch| epoch.0).collect();
+    let pooled = pool_between_epochs(&other_tests);
+    fastr_stats::session_estimate(&epochs, pooled).map(SessionEstimate).map_err(stats_error)
+}
+
+#[pyfunction]
+pub(crate) fn quantile_estimate(
+    py: Python<'_>,
+    epochs: Vec<PyRef<'_, PairedResult>>,
+    q: f64,
+    resamples: usize,
+    seed: u64,
+) -> PyResult<Option<SessionEstimate>> {
+    let chunks: Vec<_> = epochs.iter().map(|epoch| epoch.inner.chunks.clone()).collect();
+    match py.detach(|| quantile_log_ratio(&chunks, q, resamples, seed)) {
+        Ok(estimate) => Ok(Some(SessionEstimate(estimate.session()))),
+        // Too little was measured to say anything: that is an answer, and the caller's to judge.
+        Err(
+            StatsError::TooFewSamples { .. }
+            | StatsError::TooFewChunks { .. }
+            | StatsError::EmptyChunk { .. }
+            | StatsError::NoEpochs,
+        ) => Ok(None),
+        Err(error) => Err(stats_error(error)),
+    }
+}
+
+/// A comparison's outcome.
+#[pyclass(frozen, get_all, module = "pytest_fastr._native")]
+pub(crate) struct Judgement {
+    verdict: &'static str,
+    change: f64,
+    low: f64,
+    high: f64,
+    smallest_detectable: f64,
+    bursts: bool,
+}
+
+#[pyfunction]
+#[pyo3(signature = (now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence))]
+#[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
+pub(crate) fn judge_against_sessions(
+    now: &SessionEstimate,
+    stored: Vec<(f64, f64)>,
+    history: Vec<Vec<f64>>,
+    prior_spread: f64,
+    lower_is_better: bool,
+    limit: f64,
+    false_alarm: f64,
+    confidence: f64,
+) -> PyResult<Judgement> {
+    let stored: Vec<_> = stored
+        .into_iter()
+        .map(|(log_ratio, totals_log_ratio)| StoredSession { log_ratio, totals_log_ratio })
+        .collect();
+    let direction = if lower_is_better { Direction::LowerIsBetter } else { Direction::HigherIsBetter };
+    let spread = session_spread(&history, prior_spread, ENOUGH_SESSIONS).map_err(stats_error)?;
+    let change = change_against_sessions(&now.0, &stored, spread).map_err(stats_error)?;
+    let judged = judge(&change, &Rule { direction, limit, false_alarm, confidence }).map_err(stats_error)?;
+    let verdict = match judged.verdict {
+        Verdict::Regressed => "regressed",
+        Verdict::Improved => "improved",
+        Verdict::Equivalent => "equivalent",
+        Verdict::Inconclusive => "inconclusive",
+    };
+    Ok(Judgement {
+        verdict,
+        change: judged.change,
+        low: judged.low,
+        high: judged.high,
+        smallest_detectable: judged.smallest_detectable,
+        bursts: judged.bursts,
+    })
+}

@@ -1,0 +1,252 @@
+//! The change that is judged: a session against what a baseline stores, or the two sides of a session directly.
+//!
+//! A stored ratio was measured on another day, and days differ by more than the error of either. [`Spread`] is that
+//! difference, learned from the profile's history; `judge.rs` takes the [`Change`] from here.
+
+use crate::error::{degrees, finite, non_negative, StatsError};
+use crate::session::SessionEstimate;
+use crate::variance::{add_independent, mean, sample_variance, PooledVariance};
+
+/// No two sessions agree better than this, whatever a short history says: 0.1 %.
+const LEAST_SPREAD: f64 = 0.001;
+
+/// How far sessions of one test lie apart when nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Standard deviation of a session's log ratio. Never 0.
+    pub sd: f64,
+    /// Degrees of freedom behind it.
+    pub df: f64,
+}
+
+/// What a baseline keeps of one session of one test and metric.
+///
+/// A baseline that keeps the robust centre only gives it for both, and loses this: an app whose rare costs its reference
+/// does not share (a garbage collector) shows them as a lasting difference between totals and centre, which is then
+/// reported as bursts in every run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StoredSession {
+    /// The session's robust log ratio, candidate to reference.
+    pub log_ratio: f64,
+    /// The session's log ratio of totals.
+    pub totals_log_ratio: f64,
+}
+
+/// A change of the candidate against its baseline, as log ratios.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// Change of the robust centre.
+    pub log_ratio: f64,
+    /// Its standard error, everything included.
+    pub se: f64,
+    /// Degrees of freedom of `se`, used for the totals too. May be infinite.
+    pub df: f64,
+    /// Change of the totals, nothing trimmed.
+    pub totals_log_ratio: f64,
+    /// Its standard error.
+    pub totals_se: f64,
+}
+
+/// Learns the spread between sessions; each inner slice holds the log ratios of one test's stored sessions.
+///
+/// Until the best-covered test has `enough` sessions, the spread is the larger of `prior_sd` and the sample's pooled
+/// standard deviation, and the prior counts for as much as the sessions that will replace it (`enough - 1` degrees of
+/// freedom). From then on the sample decides alone. Never below 0.1 %, so that copies of one session prove nothing.
+///
+/// # Errors
+///
+/// [`StatsError::Unusable`] for a prior or a stored value that is NaN, infinite, or a negative prior.
+pub fn session_spread(
+    history: &[Vec<f64>],
+    prior_sd: f64,
+    enough: usize,
+) -> Result<Spread, StatsError> {
+    non_negative("prior spread of sessions", prior_sd)?;
+    for value in history.iter().flatten() {
+        finite("a stored log ratio", *value)?;
+    }
+    let sample = history
+        .iter()
+        .filter_map(|values| sample_variance(values))
+        .reduce(PooledVariance::with);
+    let covered = history.iter().map(Vec::len).max().unwrap_or(0);
+    let prior_df = enough.saturating_sub(1).max(1) as f64;
+    let (sd, df) = match sample {
+        Some(sample) if covered >= enough => (sample.variance.sqrt(), sample.df),
+        Some(sample) => (
+            sample.variance.sqrt().max(prior_sd),
+            sample.df.max(prior_df),
+        ),
+        None => (prior_sd, prior_df),
+    };
+    Ok(Spread {
+        sd: sd.max(LEAST_SPREAD),
+        df,
+    })
+}
+
+/// The change against the mean of the stored sessions, with the error of a prediction: the session's own, and the
+/// spread of sessions for this one and, divided by their number, for those stored.
+///
+/// # Errors
+///
+/// [`StatsError::NoStoredSessions`], or [`StatsError::Unusable`] for a number that is NaN, infinite or out of range.
+pub fn change_against_sessions(
+    now: &SessionEstimate,
+    stored: &[StoredSession],
+    spread: Spread,
+) -> Result<Change, StatsError> {
+    if stored.is_empty() {
+        return Err(StatsError::NoStoredSessions);
+    }
+    check_session(now)?;
+    non_negative("spread of sessions", spread.sd)?;
+    degrees("the spread's degrees of freedom", spread.df)?;
+    let centres: Vec<f64> = stored.iter().map(|session| session.log_ratio).collect();
+    let totals: Vec<f64> = stored
+        .iter()
+        .map(|session| session.totals_log_ratio)
+        .collect();
+    let days = PooledVariance {
+        variance: spread.sd.powi(2) * (1.0 + 1.0 / stored.len() as f64),
+        df: spread.df,
+    };
+    let own = PooledVariance {
+        variance: now.se.powi(2),
+        df: now.df,
+    };
+    let error = add_independent(&[own, days]);
+    Ok(Change {
+        log_ratio: finite("change", now.log_ratio - mean(&centres))?,
+        se: finite("error of the change", error.variance.sqrt())?,
+        df: degrees("degrees of freedom of the change", error.df)?,
+        totals_log_ratio: finite("change of totals", now.totals_log_ratio - mean(&totals))?,
+        totals_se: finite(
+            "error of the change of totals",
+            (now.totals_se.powi(2) + days.variance).sqrt(),
+        )?,
+    })
+}
+
+/// The change where both refs ran in one session: the session's ratio itself.
+///
+/// Nothing is checked here: [`crate::judge`] refuses what cannot be judged.
+#[must_use]
+pub fn change_direct(now: &SessionEstimate) -> Change {
+    Change {
+        log_ratio: now.log_ratio,
+        se: now.se,
+        df: now.df,
+        totals_log_ratio: now.totals_log_ratio,
+        totals_se: now.totals_se,
+    }
+}
+
+fn check_session(now: &SessionEstimate) -> Result<(), StatsError> {
+    finite("the session's log ratio", now.log_ratio)?;
+    finite("the session's log ratio of totals", now.totals_log_ratio)?;
+    non_negative("the session's standard error", now.se)?;
+    non_negative("the session's standard error of totals", now.totals_se)?;
+    degrees("the session's degrees of freedom", now.df)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-12, "{left} is not {right}");
+    }
+
+    fn now(log_ratio: f64, se: f64) -> SessionEstimate {
+        SessionEstimate {
+            log_ratio,
+            se,
+            df: 10.0,
+            totals_log_ratio: log_ratio + 0.1,
+            totals_se: 2.0 * se,
+            epochs: 6,
+        }
+    }
+
+    fn stored(log_ratio: f64) -> StoredSession {
+        StoredSession {
+            log_ratio,
+            totals_log_ratio: log_ratio + 0.1,
+        }
+    }
+
+    #[test]
+    fn a_new_session_is_predicted_from_the_stored_ones() {
+        let spread = Spread { sd: 0.03, df: 9.0 };
+        let change =
+            change_against_sessions(&now(0.5, 0.01), &[stored(0.2), stored(0.4)], spread).unwrap();
+        close(change.log_ratio, 0.2);
+        close(change.totals_log_ratio, 0.2);
+        let days = 0.0009 * 1.5;
+        close(change.se, (0.0001_f64 + days).sqrt());
+        close(change.totals_se, (0.0004_f64 + days).sqrt());
+        let df = (0.0001_f64 + days).powi(2) / (0.0001_f64.powi(2) / 10.0 + days * days / 9.0);
+        assert!((change.df - df).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_direct_change_is_the_sessions_ratio() {
+        let session = now(0.2, 0.01);
+        let change = change_direct(&session);
+        close(change.log_ratio, 0.2);
+        close(change.se, 0.01);
+        close(change.totals_log_ratio, session.totals_log_ratio);
+    }
+
+    #[test]
+    fn no_sessions_and_nonsense_are_errors() {
+        let spread = Spread { sd: 0.03, df: 9.0 };
+        assert_eq!(
+            change_against_sessions(&now(0.0, 0.1), &[], spread),
+            Err(StatsError::NoStoredSessions)
+        );
+        for bad in [f64::NAN, f64::INFINITY] {
+            let history = [stored(bad)];
+            assert!(change_against_sessions(&now(0.0, 0.1), &history, spread).is_err());
+            assert!(change_against_sessions(&now(bad, 0.1), &[stored(0.0)], spread).is_err());
+            let unknown = Spread { sd: bad, df: 9.0 };
+            assert!(change_against_sessions(&now(0.0, 0.1), &[stored(0.0)], unknown).is_err());
+            assert!(session_spread(&[vec![bad]], 0.03, 10).is_err());
+            assert!(session_spread(&[], bad, 10).is_err());
+        }
+    }
+
+    #[test]
+    fn the_prior_holds_until_there_are_enough_sessions() {
+        let quiet = |sessions: usize| {
+            (0..sessions)
+                .map(|i| if i % 2 == 0 { 0.01 } else { -0.01 })
+                .collect::<Vec<f64>>()
+        };
+        let early = session_spread(&[quiet(9), quiet(4)], 0.03, 10).unwrap();
+        close(early.sd, 0.03);
+        close(early.df, 11.0);
+        let late = session_spread(&[quiet(10), quiet(4)], 0.03, 10).unwrap();
+        assert!(late.sd < 0.012 && late.sd > 0.009);
+        close(late.df, 12.0);
+        let first = session_spread(&[vec![0.4]], 0.03, 10).unwrap();
+        close(first.sd, 0.03);
+        close(first.df, 9.0);
+    }
+
+    #[test]
+    fn a_sample_that_is_worse_than_the_prior_is_believed_at_once() {
+        let spread = session_spread(&[vec![0.1, -0.1]], 0.03, 10).unwrap();
+        close(spread.sd, 0.02_f64.sqrt());
+    }
+
+    #[test]
+    fn the_spread_is_never_zero() {
+        let copies = session_spread(&[vec![0.2; 12]], 0.03, 10).unwrap();
+        close(copies.sd, LEAST_SPREAD);
+        assert!(session_spread(&[], 0.0, 0).unwrap().sd > 0.0);
+        assert!(session_spread(&[], 0.0, 0).unwrap().df >= 1.0);
+    }
+}

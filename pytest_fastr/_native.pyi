@@ -1,0 +1,376 @@
+"""The native border: engine, load generator, statistics.
+
+Everything here is implemented in Rust (``native/python``), translates values and decides nothing. Times are integer
+nanoseconds unless a name says otherwise; a *log ratio* is ``ln(B/A)`` with A the reference or baseline side and B the
+candidate. Functions that load a server detach the interpreter and call their ``control`` back at most every 50 ms,
+between slices; Ctrl-C ends them within 0.2 s.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, final
+
+DEBUG_BUILD: Final[bool]
+"""Compiled without optimisation: nothing that this build measures means anything."""
+
+CostMetric = Literal["cpu", "throughput"]
+
+# ---- engine ---------------------------------------------------------------------------------------------------------
+
+@final
+class Engine:
+    """An HTTP engine driven by one asyncio loop.
+
+    Keyword arguments are limits: ``max_connections``, ``header_timeout``, ``body_timeout``, ``idle_timeout``,
+    ``write_timeout`` (seconds), ``max_body_bytes``, ``max_head_bytes``, ``max_headers``, ``write_buffer_bytes``.
+    """
+
+    def __new__(cls, **limits_given: float) -> Engine: ...
+    def bind(self, host: str, port: int) -> tuple[str, int]:
+        """Binds without accepting. Returns the real address and port. Raises OSError (EADDRINUSE...)."""
+
+    def mount_asgi(
+        self,
+        prefix: str,
+        start: Callable[[dict[str, Any], Receive, Send], None],
+        create_future: Callable[[], Any],
+        template: dict[str, Any],
+        state: dict[str, Any] | None = None,
+        root_path: str = "",
+    ) -> None:
+        """Sends everything at or below ``prefix`` to ``start(scope, receive, send)``, called between turns.
+
+        ``template`` holds what every scope has in common; ``state`` is copied into each scope.
+        """
+
+    def add_constant(
+        self, method: str, path: str, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = []
+    ) -> None:
+        """Answers this method and literal path natively. Raises ValueError for what HTTP cannot say."""
+
+    def listen(self) -> None:
+        """Starts to accept on the bound socket. Raises OSError."""
+
+    def watch(self, fd: int) -> None:
+        """Ends turns when ``fd``, asyncio's own epoll or kqueue, has events."""
+
+    def turn(self, timeout: float | None, drained: bool) -> bool:
+        """Runs the engine until asyncio has something to do. Returns whether the watched descriptor may have events.
+
+        ``drained``: the descriptor had none left when it was last asked. Raises RuntimeError from a second thread.
+        """
+
+    def wake(self) -> None:
+        """Ends the current or the next turn; from any thread."""
+
+    def drain(self) -> None:
+        """Stops accepting; connections close after the request that they serve."""
+
+    def abort(self) -> None:
+        """Closes every connection."""
+
+    def open_connections(self) -> int:
+        """Connections open now."""
+
+    def close(self) -> None:
+        """Frees everything. Turns raise RuntimeError afterwards."""
+
+@final
+class Receive:
+    """ASGI's ``receive`` of one request."""
+
+    def __call__(self) -> Waiting: ...
+
+@final
+class Send:
+    """ASGI's ``send`` of one request."""
+
+    def __call__(self, message: Any) -> Completed | Waiting:
+        """Raises RuntimeError for messages out of order, TypeError for a body that is no bytes."""
+
+    def finish(self) -> str | None:
+        """The application is done with this request. Returns what was wrong with its response, or None."""
+
+@final
+class Completed:
+    """An awaitable that is complete."""
+
+    def __await__(self) -> Completed: ...
+    def __iter__(self) -> Completed: ...
+    def __next__(self) -> None: ...
+    def send(self, _value: Any) -> None: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> None: ...
+    def close(self) -> None: ...
+
+@final
+class Waiting:
+    """An awaitable that waits for the client."""
+
+    def __await__(self) -> Waiting: ...
+    def __iter__(self) -> Waiting: ...
+    def __next__(self) -> Any: ...
+    def send(self, _value: Any) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any: ...
+    def close(self) -> None: ...
+
+def watch_lifeline(fd: int, grace: float) -> None:
+    """Waits in a native thread for the end of pipe ``fd``; then SIGTERM to this process, and after ``grace`` seconds
+    SIGKILL to its process group."""
+
+# ---- load -----------------------------------------------------------------------------------------------------------
+
+@final
+class Request:
+    """One HTTP/1.1 request, as the bytes on the wire.
+
+    ``status`` is the expected status code; None accepts 200-399.
+    """
+
+    def __new__(cls, name: str, wire: bytes, head: bool, status: int | None) -> Request: ...
+
+@final
+class Target:
+    """A server: its address, and the processes whose CPU time and memory are its cost (with their descendants)."""
+
+    def __new__(cls, host: str, port: int, pids: Sequence[int]) -> Target: ...
+
+@final
+class Progress:
+    """How far a load has come."""
+
+    @property
+    def phase(self) -> Literal["warm-up", "slices", "stretch"]: ...
+    @property
+    def elapsed_ns(self) -> int: ...
+    @property
+    def planned_ns(self) -> int: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def errors(self) -> int: ...
+
+Control = Callable[[Progress], None] | None
+
+@final
+class Answer:
+    """What one request brought."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def latency_ns(self) -> int: ...
+    @property
+    def detail(self) -> str: ...
+
+@final
+class Side:
+    """The requests of one side, or of one stretch of load.
+
+    ``outcomes`` counts each kind by name: ``ok``, ``connect_refused``, ``connect_timeout``, ``connect_failed``,
+    ``reset``, ``eof``, ``timeout``, ``protocol_error``, ``unexpected_status``, ``check_failed``.
+    """
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def outcomes(self) -> dict[str, int]: ...
+    @property
+    def statuses(self) -> dict[int, int]: ...
+    @property
+    def reconnects(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def duration_ns(self) -> int: ...
+    @property
+    def cpu_ns(self) -> int | None: ...
+    @property
+    def peak_rss_bytes(self) -> int | None: ...
+    @property
+    def processes_changed(self) -> bool: ...
+    def quantile_ns(self, q: float) -> int | None:
+        """The latency that a share ``q`` of the good answers kept; None when fewer than ten lie beyond it."""
+
+    @staticmethod
+    def merged(sides: Sequence[Side]) -> Side:
+        """All of them as one: counts, durations and CPU times add up, histograms merge exactly, memory is the largest."""
+
+@final
+class Generator:
+    """How well the generator itself ran. Shares are of the run's wall time, 0 to 1; None where the kernel is silent."""
+
+    @property
+    def utilisation(self) -> float | None: ...
+    @property
+    def run_queue_wait(self) -> float | None: ...
+    @property
+    def steal(self) -> float | None: ...
+
+@final
+class LoadResult:
+    """One closed-loop stretch."""
+
+    @property
+    def side(self) -> Side: ...
+    @property
+    def generator(self) -> Generator: ...
+
+@final
+class WarmUpResult:
+    """A warm-up: throughput of its windows, and whether it became steady."""
+
+    @property
+    def windows_rps(self) -> list[float]: ...
+    @property
+    def steady(self) -> bool: ...
+    @property
+    def side(self) -> Side: ...
+
+@final
+class PairedResult:
+    """Two sides loaded in alternating slices: one epoch."""
+
+    @property
+    def sides(self) -> tuple[Side, Side]: ...
+    @property
+    def generator(self) -> Generator: ...
+    @property
+    def blocks(self) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+        """Per block and side: requests, wall ns, CPU ns."""
+
+    def epoch_estimate(self, metric: CostMetric) -> EpochEstimate:
+        """The epoch's log ratio. Raises ValueError when it has too few blocks."""
+
+@final
+class ConnectionPlan:
+    """How requests are sent: ``connections`` at once, and seconds after which one counts as timed out."""
+
+    def __new__(cls, connections: int, keep_alive: bool, connect_timeout: float, request_timeout: float) -> ConnectionPlan: ...
+
+def once(target: Target, request: Request, timeout: float, keep_body: int, control: Control = None) -> Answer:
+    """Sends one request on a fresh connection."""
+
+def run_load(
+    target: Target,
+    requests: Sequence[Request],
+    plan: ConnectionPlan,
+    *,
+    seconds: float | None = None,
+    count: int | None = None,
+    control: Control = None,
+) -> LoadResult:
+    """One closed-loop stretch, for ``seconds`` or exactly ``count`` requests. Raises ValueError without either."""
+
+def warm_up(
+    target: Target,
+    requests: Sequence[Request],
+    plan: ConnectionPlan,
+    *,
+    window: float,
+    min_windows: int,
+    max_seconds: float,
+    control: Control = None,
+) -> WarmUpResult:
+    """Loads until the throughput of windows of ``window`` seconds is steady, for at most ``max_seconds``."""
+
+def run_paired(
+    targets: tuple[Target, Target],
+    requests: tuple[Sequence[Request], Sequence[Request]],
+    plan: ConnectionPlan,
+    *,
+    seconds_per_side: float,
+    min_slice: float,
+    max_round: float,
+    chunks: int,
+    seed: int,
+    control: Control = None,
+) -> PairedResult:
+    """Loads A and B in alternating slices (ABBA or BAAB by a seeded coin), only one at a time.
+
+    A slice is the longer of one round (a request on each connection) and ``min_slice`` seconds; connections are cut
+    until a round takes at most ``max_round`` seconds. Ends early when a server is dead: look at the outcomes.
+    """
+
+# ---- statistics -----------------------------------------------------------------------------------------------------
+
+@final
+class EpochEstimate:
+    """One epoch: robust centre and ratio of totals, both log ratios with standard errors."""
+
+    @staticmethod
+    def exact(log_ratio: float) -> EpochEstimate:
+        """An epoch measured without error in itself, such as a peak of memory."""
+
+    @property
+    def log_ratio(self) -> float: ...
+    @property
+    def se(self) -> float: ...
+    @property
+    def totals_log_ratio(self) -> float: ...
+    @property
+    def totals_se(self) -> float: ...
+    @property
+    def blocks(self) -> int: ...
+
+@final
+class SessionEstimate:
+    """All epochs of one test: a log ratio with its standard error and degrees of freedom."""
+
+    @property
+    def log_ratio(self) -> float: ...
+    @property
+    def se(self) -> float: ...
+    @property
+    def df(self) -> float: ...
+    @property
+    def totals_log_ratio(self) -> float: ...
+    @property
+    def totals_se(self) -> float: ...
+    @property
+    def epochs(self) -> int: ...
+
+def session_estimate(epochs: Sequence[EpochEstimate], other_tests: Sequence[Sequence[float]]) -> SessionEstimate:
+    """Mean over epochs. ``other_tests``: epoch log ratios of the session's other tests, whose between-epoch variance
+    is pooled with this one's. Raises ValueError without epochs."""
+
+def quantile_estimate(epochs: Sequence[PairedResult], q: float, resamples: int, seed: int) -> SessionEstimate | None:
+    """Log ratio of the pooled quantile ``q``, by block bootstrap. None when fewer than ten samples lie beyond it."""
+
+@final
+class Judgement:
+    """A comparison's outcome. ``change``, ``low``, ``high``, ``smallest_detectable`` are fractions (0.05 is +5 %)."""
+
+    @property
+    def verdict(self) -> Literal["regressed", "improved", "equivalent", "inconclusive"]: ...
+    @property
+    def change(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def smallest_detectable(self) -> float: ...
+    @property
+    def bursts(self) -> bool: ...
+
+def judge_against_sessions(
+    now: SessionEstimate,
+    stored: Sequence[tuple[float, float]],
+    *,
+    history: Sequence[Sequence[float]],
+    prior_spread: float,
+    lower_is_better: bool,
+    limit: float,
+    false_alarm: float,
+    confidence: float,
+) -> Judgement:
+    """Compares with stored sessions: the log ratio and the log ratio of totals of each. ``history``: those of every test of this hardware profile, from which
+    the session-to-session spread is learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is
+    one-sided and of this comparison alone. Raises ValueError for values that are not numbers."""

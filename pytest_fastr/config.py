@@ -1,0 +1,277 @@
+"""The configuration: `[tool.pytest-fastr]` of pyproject.toml as one frozen value.
+
+Every key is declared once, in `_KEYS`. What is not understood is refused with the key, the value and an
+example. Markers and command-line options use the same `parse_*` functions, so that "5s" means the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pytest_fastr.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TABLE = "pytest-fastr"
+"""The name of the table below `[tool]`."""
+
+DEFAULT_LIMITS: Mapping[str, float] = MappingProxyType(
+    {"cpu": 0.05, "throughput": 0.05, "p50": 0.05, "p90": 0.08, "p99": 0.15, "memory": 0.10}
+)
+"""The change that counts as a regression of a stored baseline. Its keys are the known metrics."""
+
+DEFAULT_GATE: tuple[str, ...] = ("cpu", "throughput", "p99")
+"""The metrics that decide a verdict unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the user configured, with defaults for the rest."""
+
+    app: str | None = None
+    """`module:attr` or `module:factory()` of the app under test."""
+    baselines: str = "baselines"
+    """Folder of the baselines, relative to the root directory."""
+    users: int = 20
+    """Connections of the closed loop."""
+    duration_s: float = 5.0
+    """Load time per side, over all epochs (key `duration`)."""
+    epochs: int = 6
+    """Pairs of fresh server processes."""
+    limit: Mapping[str, float] = field(default_factory=lambda: DEFAULT_LIMITS)
+    """Metric to the fraction that counts as a regression; every known metric is in it."""
+    gate: tuple[str, ...] = DEFAULT_GATE
+    """The metrics that decide."""
+    false_alarm: float = 0.01
+    """Probability that a build in which nothing changed turns red."""
+    inconclusive: Literal["pass", "fail"] = "pass"
+    """What an inconclusive test does to the build."""
+    new: Literal["auto", "pass", "fail"] = "auto"
+    """What a test without a baseline does; `auto` passes locally and fails in CI."""
+    startup_timeout_s: float = 30.0
+    """How long a server may take to become ready (key `startup_timeout`)."""
+    request_timeout_s: float = 10.0
+    """After which a request counts as an error (key `request_timeout`)."""
+    warmup_max_s: float = 3.0
+    """Longest warm-up of a server (key `warmup_max`); it ends earlier where its stop rule says so."""
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Added to the environment of the server process."""
+    mount: Literal["asgi"] = "asgi"
+    """How the app becomes a server."""
+
+
+def load_config(rootdir: Path) -> Config:
+    """Reads `rootdir/pyproject.toml`; no file or no table means defaults."""
+    path = rootdir / "pyproject.toml"
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path} is not valid TOML: it is not UTF-8 (at line {line})") from error
+    except tomllib.TOMLDecodeError as error:
+        # The decoder's own message ends in "(at line L, column C)".
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    tools = document.get("tool", {})
+    if not isinstance(tools, Mapping):
+        raise ConfigError(f"{path}: `tool` must be a table, such as [tool.{TABLE}]")
+    for near in ("pytest_fastr", "pytestfastr"):
+        if near in tools:
+            raise ConfigError(f"{path}: the table [tool.{near}] is not read; name it [tool.{TABLE}]")
+    table = tools.get(TABLE, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{path}: `tool.{TABLE}` must be a table, such as [tool.{TABLE}], not {table!r}")
+    return parse_config(table, f"{path} [tool.{TABLE}]")
+
+
+def parse_config(table: Mapping[str, object], where: str) -> Config:
+    """Checks a table of keys. `where` names its place in messages."""
+    known = {key.name: key for key in _KEYS}
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(f"{where}: unknown key `{name}`{_suggestion(name, known)}")
+        key = known[name]
+        values[key.field] = key.parse(value, f"{where}: `{name}`")
+    return Config(**values)
+
+
+def parse_duration(value: object, what: str) -> float:
+    """Seconds from "500ms", "5s", "2m" or a number of seconds. `what` names the value in messages."""
+    example = 'a duration above zero, such as "500ms", "5s", "2m" or a number of seconds'
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m)", value.strip(), re.ASCII)
+        seconds = float(match[1]) * _SECONDS[match[2]] if match else math.nan
+    else:
+        seconds = _number(value)
+    return _positive(seconds, value, what, example)
+
+
+def parse_limit(value: object, what: str) -> float:
+    """A fraction from "2%" or 0.02. A bare number from 1 up is refused: 2 would mean 200 %."""
+    example = 'a change above zero, such as "2%" or 0.02'
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip(), re.ASCII)
+        return _positive(float(match[1]) / 100 if match else math.nan, value, what, example)
+    fraction = _positive(_number(value), value, what, example)
+    if fraction >= 1:
+        raise ConfigError(f'{what} is {value!r}, which would be {fraction * 100:g} %; write "{fraction:g}%"')
+    return fraction
+
+
+def parse_limits(value: object, what: str) -> dict[str, float]:
+    """A table of metric to limit; only the metrics that it names are in the result."""
+    if not isinstance(value, Mapping):
+        raise _refusal(value, what, 'a table, such as { cpu = "2%", p99 = "10%" }')
+    limits: dict[str, float] = {}
+    for metric, limit in value.items():
+        _check_metric(metric, what)
+        limits[metric] = parse_limit(limit, f"{what} of `{metric}`")
+    if limits.get("throughput", 0.0) >= 1:
+        raise ConfigError(f"{what} of `throughput` must be below 100 %: it cannot fall further")
+    return limits
+
+
+def parse_count(value: object, what: str) -> int:
+    """A whole number from 1 up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _refusal(value, what, "a whole number from 1 up, such as 20")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key of the table: the field it fills, and what turns its value into the field's."""
+
+    name: str
+    field: str
+    parse: Callable[[object, str], object]
+
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def _text(example: str) -> Callable[[object, str], str]:
+    def parse(value: object, what: str) -> str:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise _refusal(value, what, f"a text, such as {example}")
+        return value
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[object, str], str]:
+    def parse(value: object, what: str) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise _refusal(value, what, " or ".join(f'"{choice}"' for choice in choices))
+        return value
+
+    return parse
+
+
+def _mount(value: object, what: str) -> str:
+    if value != "asgi":
+        raise ConfigError(
+            f'{what} is {value!r}; the mount that exists is "asgi", for ASGI apps such as FastAPI'
+        )
+    return "asgi"
+
+
+def _probability(value: object, what: str) -> float:
+    probability = parse_limit(value, what)
+    if probability >= 0.5:
+        raise _refusal(value, what, 'a probability below 50 %, such as "1%" or 0.01')
+    return probability
+
+
+def _merged_limits(value: object, what: str) -> Mapping[str, float]:
+    return MappingProxyType({**DEFAULT_LIMITS, **parse_limits(value, what)})
+
+
+def _metrics(value: object, what: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise _refusal(value, what, 'a list of at least one metric, such as ["cpu", "p99"]')
+    for metric in value:
+        _check_metric(metric, what)
+    if len(set(value)) != len(value):
+        raise ConfigError(f"{what} names a metric twice: {value!r}")
+    return tuple(value)
+
+
+def _environment(value: object, what: str) -> Mapping[str, str]:
+    example = 'a table of texts, such as { DATABASE_URL = "sqlite:///perf.db" }'
+    if not isinstance(value, Mapping):
+        raise _refusal(value, what, example)
+    for name, text in value.items():
+        if not name or "=" in name or "\0" in name:
+            raise _refusal(
+                name, f"a name in {what}", "the name of an environment variable, such as DATABASE_URL"
+            )
+        if not isinstance(text, str) or "\0" in text:
+            raise _refusal(text, f"{what} of `{name}`", 'a text, such as "1"')
+    return MappingProxyType(dict(value))
+
+
+_KEYS = (
+    _Key("app", "app", _text('"shop.main:app"')),
+    _Key("baselines", "baselines", _text('"baselines"')),
+    _Key("users", "users", parse_count),
+    _Key("duration", "duration_s", parse_duration),
+    _Key("epochs", "epochs", parse_count),
+    _Key("limit", "limit", _merged_limits),
+    _Key("gate", "gate", _metrics),
+    _Key("false_alarm", "false_alarm", _probability),
+    _Key("inconclusive", "inconclusive", _choice("pass", "fail")),
+    _Key("new", "new", _choice("auto", "pass", "fail")),
+    _Key("startup_timeout", "startup_timeout_s", parse_duration),
+    _Key("request_timeout", "request_timeout_s", parse_duration),
+    _Key("warmup_max", "warmup_max_s", parse_duration),
+    _Key("env", "env", _environment),
+    _Key("mount", "mount", _mount),
+)
+
+
+def _number(value: object) -> float:
+    """The number itself; NaN, which every check refuses, for what is none. A bool is no number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _positive(number: float, value: object, what: str, example: str) -> float:
+    if not math.isfinite(number) or number <= 0:
+        raise _refusal(value, what, example)
+    return number
+
+
+def _check_metric(metric: object, what: str) -> None:
+    if not isinstance(metric, str) or metric not in DEFAULT_LIMITS:
+        raise ConfigError(f"{what}: unknown metric `{metric}`{_suggestion(str(metric), DEFAULT_LIMITS)}")
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(sorted(names))}"
+
+
+def _refusal(value: object, what: str, example: str) -> ConfigError:
+    return ConfigError(f"{what} is {value!r}; it must be {example}")

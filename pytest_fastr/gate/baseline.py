@@ -1,0 +1,365 @@
+"""Stored baselines: what was measured before on this hardware, as files a person can review.
+
+One folder a hardware profile, one JSON file a test module, sorted keys, so that a diff shows what changed. A
+session keeps, per metric, the log ratio of the app to the bundled reference app; the last sessions are kept,
+because their spread is what a new one is judged by. A file that cannot be understood is an error and never
+"no baseline".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+
+from pytest_fastr.errors import BaselineError
+from pytest_fastr.gate.atomic_file import remove_leftovers, replace_file
+from pytest_fastr.gate.profile import PROTOCOL_VERSION, HardwareProfile
+
+SCHEMA_VERSION = 1
+"""The version of the files' layout."""
+
+MAX_SESSIONS = 20
+"""Sessions kept per test; the oldest goes first."""
+
+_PROFILE_FILE = "profile.json"
+_MAX_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMetric:
+    """One metric of one session: ln(app / reference app), its standard error, and the app's own value."""
+
+    log_ratio: float
+    se: float
+    candidate: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """What one session measured for one test."""
+
+    recorded: str
+    commit: str | None
+    engine: str
+    metrics: Mapping[str, StoredMetric]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTest:
+    """The sessions of one test under one load, oldest first."""
+
+    load: Mapping[str, object]
+    sessions: tuple[StoredSession, ...]
+
+    def has_load(self, load: Mapping[str, object]) -> bool:
+        """Whether the sessions were measured under this load; under another one they are not comparable."""
+        return _canonical(self.load, "load") == _canonical(load, "load")
+
+
+class Appended(str, Enum):
+    """What appending a session did."""
+
+    FIRST = "first"
+    """The test had no baseline."""
+    ADDED = "added"
+    """The session joined those before it."""
+    RESTARTED = "restarted"
+    """The load differs from the stored one: the sessions before were dropped."""
+
+
+class BaselineStore:
+    """The baselines of one hardware profile below `root`. Safe for several writing processes."""
+
+    def __init__(self, root: Path, profile: HardwareProfile) -> None:
+        self.folder = root / profile.slug
+        self._profile = profile
+
+    def load(self, nodeid: str) -> StoredTest | None:
+        """What is stored for the test; None when nothing is."""
+        return self._read(self.path_of(nodeid)).get(nodeid)
+
+    def history(self, metric: str) -> list[list[float]]:
+        """The log ratios of a metric, one list a test of the profile: what its pooled spread comes from."""
+        tests = [test for path in self._files() for test in self._read(path).values()]
+        ratios = (
+            [session.metrics[metric].log_ratio for session in test.sessions if metric in session.metrics]
+            for test in tests
+        )
+        return [values for values in ratios if values]
+
+    def append(self, nodeid: str, load: Mapping[str, object], session: StoredSession) -> Appended:
+        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`."""
+        added = _rounded(session, nodeid)
+        canonical = _canonical(load, f"the load of {nodeid}")
+        path = self.path_of(nodeid)
+        with self._locked():
+            tests = self._read(path)
+            before = tests.get(nodeid)
+            kept = before.sessions if before is not None and before.has_load(load) else ()
+            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:])
+            self._write(self.folder / _PROFILE_FILE, self._profile.as_dict())
+            self._write(path, {
+                "schema_version": SCHEMA_VERSION,
+                "protocol": PROTOCOL_VERSION,
+                "tests": {name: _test_document(test) for name, test in tests.items()},
+            })  # fmt: skip
+        if before is None:
+            return Appended.FIRST
+        return Appended.ADDED if kept else Appended.RESTARTED
+
+    def path_of(self, nodeid: str) -> Path:
+        """The file of the test's module. Modules that share a name after cleaning share it, which is fine."""
+        module = nodeid.partition("::")[0].replace("\\", "/").replace("/", "__")
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", module).lstrip(".") or "_"
+        if len(name) > _MAX_NAME:
+            name = f"{name[:_MAX_NAME]}-{hashlib.sha256(module.encode(errors='replace')).hexdigest()[:8]}"
+        # Compared without case, as some file systems do.
+        return self.folder / (f"{name}__.json" if name.lower() == "profile" else f"{name}.json")
+
+    def _files(self) -> list[Path]:
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unreadable(self.folder, error) from error
+        return [self.folder / name for name in names if name.endswith(".json") and name != _PROFILE_FILE]
+
+    def _read(self, path: Path) -> dict[str, StoredTest]:
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            # A dangling link is somebody's mistake, and not the absence of a baseline.
+            for place in (path, self.folder, self.folder.parent):
+                if place.is_symlink() and not place.exists():
+                    raise BaselineError(
+                        f"{place} is a symbolic link to nothing; repair or remove it"
+                    ) from None
+            return {}
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except UnicodeDecodeError as error:
+            raise _corrupt(path, "it is not UTF-8") from error
+        return _tests_of(text, path)
+
+    def _write(self, path: Path, document: Mapping[str, object]) -> None:
+        text = _dump(document)
+        try:
+            if path.is_file() and path.read_bytes() == text.encode():
+                return
+            replace_file(path, text)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Excludes other writers of the folder.
+
+        The lock lies in the temporary folder, so that none is ever committed, and is never removed: who
+        removes a lock can let two in. Other users have locks of their own; against those only the atomic
+        replacement helps.
+        """
+        key = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+        lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}-{key}.lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unwritable(lock, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            remove_leftovers(self.folder)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _test_document(test: StoredTest) -> dict[str, object]:
+    return {"load": dict(test.load), "sessions": [_session_document(session) for session in test.sessions]}
+
+
+def _session_document(session: StoredSession) -> dict[str, object]:
+    return {
+        "recorded": session.recorded,
+        "commit": session.commit,
+        "engine": session.engine,
+        "metrics": {name: asdict(metric) for name, metric in session.metrics.items()},
+    }
+
+
+def _rounded(session: StoredSession, nodeid: str) -> StoredSession:
+    """The session as it comes back from its file, checked by what will read it."""
+    what = f"the session of {nodeid}"
+    try:
+        return _session_of(_canonical(_session_document(session), what), what)
+    except ValueError as error:
+        raise BaselineError(f"{error}; nothing was written") from error
+
+
+def _dump(document: Mapping[str, object]) -> str:
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    if text.isascii() or not re.search("[\ud800-\udfff]", text):
+        return text
+    # A node id can hold bytes that are no text (surrogates), which UTF-8 cannot write and JSON can escape.
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _canonical(value: Mapping[str, object], what: str) -> dict[str, object]:
+    """The mapping as it comes back from JSON: rounded, lists for tuples. Refuses what would not come back."""
+    return {_text_key(key, what): _canonical_value(one, f"{what}.{key}") for key, one in value.items()}
+
+
+def _canonical_value(value: object, what: str) -> object:
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return _canonical(value, what)
+    if isinstance(value, (list, tuple)):
+        return [_canonical_value(one, what) for one in value]
+    raise BaselineError(f"{what} is {value!r}, which a baseline cannot hold; nothing was written")
+
+
+def _text_key(key: object, what: str) -> str:
+    if not isinstance(key, str):
+        raise BaselineError(f"{what} has the key {key!r}, which is no text; nothing was written")
+    return key
+
+
+def _tests_of(text: str, path: Path) -> dict[str, StoredTest]:
+    """Reads a module's file. Every shape that this version did not write is refused."""
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(path, str(error)) from error
+    try:
+        version = _integer(_member(document, "schema_version"), "schema_version")
+        if version > SCHEMA_VERSION:
+            raise BaselineError(
+                f"{path} was written by a newer pytest-fastr (schema_version {version}, this one reads "
+                f"{SCHEMA_VERSION}); upgrade pytest-fastr"
+            )
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {version} is not known")
+        protocol = _integer(_member(document, "protocol"), "protocol")
+        if protocol != PROTOCOL_VERSION:
+            raise ValueError(f"it was measured by protocol {protocol}, this one is {PROTOCOL_VERSION}")
+        _only(document, {"schema_version", "protocol", "tests"}, "the file")
+        tests = _mapping(_member(document, "tests"), "tests")
+        return {nodeid: _test_of(_mapping(test, nodeid), nodeid) for nodeid, test in tests.items()}
+    except ValueError as error:
+        raise _corrupt(path, str(error)) from error
+
+
+def _test_of(test: Mapping[str, object], what: str) -> StoredTest:
+    _only(test, {"load", "sessions"}, what)
+    sessions = _member(test, "sessions")
+    if not isinstance(sessions, list) or not sessions:
+        raise ValueError(f"the sessions of {what} must be a list that is not empty")
+    load = _mapping(_member(test, "load"), f"the load of {what}")
+    return StoredTest(load, tuple(_session_of(_mapping(one, what), what) for one in sessions))
+
+
+def _session_of(session: Mapping[str, object], what: str) -> StoredSession:
+    _only(session, {"recorded", "commit", "engine", "metrics"}, what)
+    commit = _member(session, "commit")
+    metrics = _mapping(_member(session, "metrics"), f"the metrics of {what}")
+    return StoredSession(
+        recorded=_text(_member(session, "recorded"), f"recorded of {what}"),
+        commit=None if commit is None else _text(commit, f"commit of {what}"),
+        engine=_text(_member(session, "engine"), f"engine of {what}"),
+        metrics={name: _metric_of(_mapping(one, name), f"{name} of {what}") for name, one in metrics.items()},
+    )
+
+
+def _metric_of(metric: Mapping[str, object], what: str) -> StoredMetric:
+    _only(metric, {"log_ratio", "se", "candidate", "unit"}, what)
+    numbers = {
+        name: _finite(_member(metric, name), f"{name} of {what}") for name in ("log_ratio", "se", "candidate")
+    }
+    if numbers["se"] < 0:
+        raise ValueError(f"se of {what} is negative")
+    return StoredMetric(**numbers, unit=_text(_member(metric, "unit"), f"unit of {what}"))
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands in it twice, as after a merge gone wrong")
+    return members
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _member(mapping: object, name: str) -> object:
+    if not isinstance(mapping, Mapping) or name not in mapping:
+        raise ValueError(f"`{name}` is missing")
+    return mapping[name]
+
+
+def _only(mapping: Mapping[str, object], known: Iterable[str], what: str) -> None:
+    for name in mapping.keys() - set(known):
+        raise ValueError(f"unknown key `{name}` in {what}")
+
+
+def _mapping(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} must be an object")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a text")
+    return value
+
+
+def _integer(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{what} must be a whole number")
+    return value
+
+
+def _finite(value: object, what: str) -> float:
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{what} must be a finite number")
+    return number
+
+
+def _corrupt(path: Path, reason: str) -> BaselineError:
+    return BaselineError(
+        f"{path} is not a baseline file that can be read: {reason}. Restore it from version control, or delete "
+        "it and record it anew with `pytest --perf --perf-update`"
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> BaselineError:
+    return BaselineError(f"cannot read {path}: {error.strerror or error}; mend its permissions or remove it")
+
+
+def _unwritable(path: Path, error: OSError) -> BaselineError:
+    return BaselineError(
+        f"cannot write {path}: {error.strerror or error}; make it writable, or set `baselines` in "
+        "[tool.pytest-fastr] to another folder"
+    )

@@ -1,0 +1,214 @@
+"""From samples and stored sessions to verdicts: pure functions, no clock, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_fastr import _native
+from pytest_fastr.gate.baseline import StoredMetric, StoredSession, StoredTest
+from pytest_fastr.gate.measure import Samples
+from pytest_fastr.gate.model import MetricResult, ValidityNote, Verdict
+
+# Session-to-session standard deviation of a stored log ratio until this profile's own sessions say better.
+PRIOR_SPREAD = {"cpu": 0.03, "throughput": 0.03, "p50": 0.10, "p90": 0.10, "p99": 0.10, "memory": 0.05}
+CONFIDENCE = 0.95
+BOOTSTRAP_RESAMPLES = 400
+QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
+UNITS = {"cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes"}
+HIGHER_IS_BETTER = frozenset({"throughput"})
+
+# Validity: above these shares a run is worth a warning.
+BUSY_GENERATOR = 0.9
+HIGH_STEAL = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One metric of one session: the log ratio against the reference application, and the candidate's own value."""
+
+    ratio: _native.SessionEstimate
+    epochs: tuple[float, ...]
+    candidate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides: limits per metric (fractions), the gated metrics, and the false-alarm rate of one comparison."""
+
+    limits: Mapping[str, float]
+    gated: tuple[str, ...]
+    false_alarm: float
+
+
+def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, Estimate]:
+    """Estimates every metric that the samples can bear.
+
+    ``others``: per metric the epoch log ratios of the session's other tests, for the pooled between-epoch variance.
+    """
+    found: dict[str, Estimate] = {}
+    candidate, stretch = samples.candidate, samples.stretch
+    paired = [epoch.paired for epoch in samples.epochs]
+    values = {
+        "cpu": candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
+        "throughput": stretch.requests * 1e9 / stretch.duration_ns,
+    }
+    metrics: tuple[Literal["cpu", "throughput"], ...] = ("cpu", "throughput")
+    for metric in metrics:
+        value = values[metric]
+        if value is None:
+            continue
+        epochs = [one.epoch_estimate(metric) for one in paired]
+        ratio = _native.session_estimate(epochs, others.get(metric, ()))
+        found[metric] = Estimate(ratio, tuple(one.log_ratio for one in epochs), value)
+    for metric, q in QUANTILES.items():
+        quantile = candidate.quantile_ns(q)
+        ratio_or_none = _native.quantile_estimate(paired, q, BOOTSTRAP_RESAMPLES, seed)
+        if quantile is not None and ratio_or_none is not None:
+            found[metric] = Estimate(ratio_or_none, (), quantile / 1000)
+    reference_memory = _native.Side.merged([one.sides[0] for one in paired]).peak_rss_bytes
+    if candidate.peak_rss_bytes and reference_memory:
+        found["memory"] = Estimate(_memory_ratio(paired), (), float(candidate.peak_rss_bytes))
+    return found
+
+
+def _memory_ratio(paired: Sequence[_native.PairedResult]) -> _native.SessionEstimate:
+    ratios = [
+        math.log(candidate.peak_rss_bytes / reference.peak_rss_bytes)
+        for reference, candidate in (one.sides for one in paired)
+        if reference.peak_rss_bytes and candidate.peak_rss_bytes
+    ]
+    return _native.session_estimate([_native.EpochEstimate.exact(ratio) for ratio in ratios], ())
+
+
+def compare(
+    found: Mapping[str, Estimate],
+    stored: StoredTest | None,
+    history: Mapping[str, Sequence[Sequence[float]]],
+    rules: Rules,
+) -> dict[str, MetricResult]:
+    """Judges every metric. Gated ones without a stored value are ``new``, those without an estimate ``invalid``."""
+    results = {}
+    for metric in UNITS:
+        estimate = found.get(metric)
+        gated = metric in rules.gated
+        past = stored_ratios(stored, metric)
+        if estimate is None:
+            if gated:
+                results[metric] = _without_comparison(metric, None, Verdict.INVALID, rules, _MISSING[metric])
+        elif not past:
+            results[metric] = _without_comparison(metric, estimate, Verdict.NEW if gated else None, rules, ())
+        else:
+            results[metric] = _judged(metric, estimate, past, history.get(metric, ()), rules)
+    return results
+
+
+_TOO_FEW = ("fewer than ten answers lie beyond this quantile: raise `duration`",)
+_MISSING = {
+    "cpu": ("the CPU time of the server's processes cannot be read on this machine",),
+    "throughput": (),
+    "p50": _TOO_FEW,
+    "p90": _TOO_FEW,
+    "p99": _TOO_FEW,
+    "memory": ("the memory of the server's processes cannot be read on this machine",),
+}
+
+
+def _without_comparison(
+    metric: str, estimate: Estimate | None, verdict: Verdict | None, rules: Rules, notes: tuple[str, ...]
+) -> MetricResult:
+    return MetricResult(
+        name=metric,
+        unit=UNITS[metric],
+        direction="higher" if metric in HIGHER_IS_BETTER else "lower",
+        baseline=None,
+        candidate=None if estimate is None else estimate.candidate,
+        change=None,
+        low=None,
+        high=None,
+        limit=rules.limits.get(metric),
+        verdict=verdict,
+        smallest_detectable=None,
+        notes=notes,
+    )
+
+
+def _judged(
+    metric: str, estimate: Estimate, past: Sequence[float], history: Sequence[Sequence[float]], rules: Rules
+) -> MetricResult:
+    limit = rules.limits[metric]
+    judged = _native.judge_against_sessions(
+        estimate.ratio,
+        past,
+        history=history,
+        prior_spread=PRIOR_SPREAD[metric],
+        lower_is_better=metric not in HIGHER_IS_BETTER,
+        limit=limit,
+        false_alarm=rules.false_alarm,
+        confidence=CONFIDENCE,
+    )
+    notes = ("bursts: the mean moved differently from the typical request",) if judged.bursts else ()
+    return MetricResult(
+        name=metric,
+        unit=UNITS[metric],
+        direction="higher" if metric in HIGHER_IS_BETTER else "lower",
+        # What the stored sessions predict for this machine as it runs today.
+        baseline=estimate.candidate / (1 + judged.change),
+        candidate=estimate.candidate,
+        change=judged.change,
+        low=judged.low,
+        high=judged.high,
+        limit=limit,
+        verdict=Verdict(judged.verdict) if metric in rules.gated else None,
+        smallest_detectable=judged.smallest_detectable,
+        notes=notes,
+    )
+
+
+def validity(samples: Samples) -> tuple[ValidityNote, ...]:
+    """What makes the samples worthless (void) or doubtful (warn). The numbers are in docs/validity.md."""
+    notes: list[ValidityNote] = []
+
+    def note(level: Literal["void", "warn"], code: str, message: str) -> None:
+        notes.append(ValidityNote(level=level, code=code, message=message))
+
+    tracing = next((epoch.tracing for epoch in samples.epochs if epoch.tracing), None)
+    if tracing:
+        note("void", "tracing", f"{tracing} is active in the server: run perf tests without it (--no-cov)")
+    if any(epoch.debug_build for epoch in samples.epochs):
+        note("void", "debug-build", "the engine is a debug build: install it with `maturin develop --release`")
+    sides = [epoch.paired.sides[1] for epoch in samples.epochs]
+    generators = [epoch.paired.generator for epoch in samples.epochs]
+    busy = max((one.utilisation or 0.0) for one in generators)
+    if busy > BUSY_GENERATOR:
+        note("warn", "generator", f"the load generator was busy {busy:.0%} of the time and may be the limit itself")
+    steal = max((one.steal or 0.0) for one in generators)
+    if steal > HIGH_STEAL:
+        note("warn", "steal", f"the host took {steal:.0%} of the CPU away while this was measured")
+    if not all(epoch.steady for epoch in samples.epochs):
+        note("warn", "warm-up", "throughput was not steady when the warm-up ended: raise `warmup_max`")
+    if any(side.processes_changed for side in sides):
+        note("warn", "processes", "the server started or ended processes; the CPU time of ended ones is missing")
+    fewest = min(side.connections for side in sides)
+    if fewest < samples.shape.users:
+        note("warn", "connections", f"slow answers: slices used {fewest} of {samples.shape.users} connections")
+    if samples.forked:
+        note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
+    return tuple(notes)
+
+
+def stored_ratios(stored: StoredTest | None, metric: str) -> list[float]:
+    """The metric's log ratios of the stored sessions, oldest first."""
+    sessions = () if stored is None else stored.sessions
+    return [one.metrics[metric].log_ratio for one in sessions if metric in one.metrics]
+
+
+def session_record(found: Mapping[str, Estimate], recorded: str, commit: str | None, engine: str) -> StoredSession:
+    """What a baseline keeps of this session."""
+    metrics = {
+        metric: StoredMetric(estimate.ratio.log_ratio, estimate.ratio.se, estimate.candidate, UNITS[metric])
+        for metric, estimate in found.items()
+    }
+    return StoredSession(recorded=recorded, commit=commit, engine=engine, metrics=metrics)

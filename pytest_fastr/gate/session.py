@@ -1,0 +1,251 @@
+"""The gate of one pytest session: measures, compares, confirms, stores and remembers what was decided."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_fastr.gate.baseline import BaselineStore, StoredTest
+from pytest_fastr.gate.compare import Estimate, Rules, compare, estimates, session_record, validity
+from pytest_fastr.gate.epochs import AppSource, EpochPool
+from pytest_fastr.gate.measure import LoadShape, Samples, Show, measure
+from pytest_fastr.gate.model import (
+    MetricResult,
+    Outcome,
+    Policy,
+    SessionReport,
+    TestReport,
+    ValidityNote,
+    Verdict,
+    outcome_of,
+    worst,
+)
+from pytest_fastr.gate.profile import HardwareProfile
+from pytest_fastr.load import RequestSpec, failures
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One call of the ``perf`` fixture: what to measure, and whose it is."""
+
+    nodeid: str
+    path: str
+    line: int
+    source: AppSource
+    request: RequestSpec
+    shape: LoadShape
+    limits: Mapping[str, float]
+
+    @property
+    def load(self) -> dict[str, object]:
+        """What must be the same for two sessions to be comparable."""
+        request = self.request
+        return {
+            "users": self.shape.users,
+            "mount": "asgi",
+            "request": f"{request.method} {request.path}",
+            "body": hashlib.sha256(request.body).hexdigest()[:16] if request.body else None,
+            "expect": request.expect,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What the session decides by."""
+
+    gated: tuple[str, ...]
+    false_alarm: float
+    policy: Policy
+    update: bool
+
+
+class GateSession:
+    """Collects the reports of one pytest session."""
+
+    def __init__(self, settings: GateSettings, store: BaselineStore, profile: HardwareProfile, rootdir: Path) -> None:
+        self.pool = EpochPool(secrets.randbits(32))
+        self.reports: list[TestReport] = []
+        self.profile = profile
+        self.expected_tests = 1
+        self._settings = settings
+        self._store = store
+        self._rootdir = rootdir
+        self._epoch_ratios: dict[str, list[tuple[float, ...]]] = {}
+        self._started = datetime.now(timezone.utc)
+        self._clock = time.monotonic()
+
+    def run(self, measurement: Measurement, show: Show) -> tuple[TestReport, Samples]:
+        """Measures and judges; stores if asked to. Raises MeasurementError, MountError and BaselineError."""
+        # Read before loading anything: a baseline that cannot be read must not cost minutes first.
+        stored = self._store.load(measurement.nodeid)
+        epochs = measurement.shape.epochs
+        samples = self._measure(measurement, range(epochs), show)
+        found = self._estimate(samples)
+        notes = [*validity(samples), *_load_changed(measurement, stored)]
+        results = self._compare(measurement, found, stored)
+        confirmed = None
+        if _reds(results) and not self._settings.update and not _is_void(notes):
+            again = self._measure(measurement, range(epochs, 2 * epochs), show)
+            results, confirmed = _confirm(results, self._compare(measurement, self._estimate(again), stored))
+            self.pool.release(measurement.source, range(epochs, 2 * epochs))
+        if measurement.source.is_object:
+            # The object may change before the next measurement; a fork would not see it.
+            self.pool.release(measurement.source)
+        if self._settings.update:
+            notes = [note for note in notes if note.code != LOAD_CHANGED]
+        report = _report(measurement, samples, results, tuple(notes), confirmed)
+        self.reports.append(report)
+        for metric, estimate in found.items():
+            self._epoch_ratios.setdefault(metric, []).append(estimate.epochs)
+        if self._settings.update and report.verdict is not Verdict.INVALID:
+            self._append(measurement, found)
+        return report, samples
+
+    def outcome(self, report: TestReport) -> Outcome:
+        """What the report does to the build. What is stored passes, if it is valid."""
+        if self._settings.update and report.verdict is not Verdict.INVALID:
+            return Outcome.PASS
+        return outcome_of(report.verdict, self._settings.policy)
+
+    def record_failure(self, nodeid: str, path: str, line: int, message: str, output: str) -> None:
+        """Remembers a test that could not be measured."""
+        note = ValidityNote(level="void", code="failed", message=message)
+        self.reports.append(
+            TestReport(nodeid=nodeid, path=path, line=line, verdict=Verdict.INVALID, validity=(note,), output=output)
+        )
+
+    def session_report(self, versions: Mapping[str, str], command: str) -> SessionReport:
+        """Everything so far."""
+        return SessionReport(
+            profile=self.profile,
+            tests=tuple(self.reports),
+            started=self._started.isoformat(timespec="seconds"),
+            duration_s=round(time.monotonic() - self._clock, 3),
+            versions=versions,
+            command=command,
+        )
+
+    def close(self) -> None:
+        """Ends every server."""
+        self.pool.close()
+
+    def _measure(self, measurement: Measurement, indices: range, show: Show) -> Samples:
+        return measure(self.pool, measurement.source, measurement.request, measurement.shape, indices, show)
+
+    def _estimate(self, samples: Samples) -> dict[str, Estimate]:
+        return estimates(samples, self._epoch_ratios, samples.epochs[0].seed)
+
+    def _compare(
+        self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None
+    ) -> dict[str, MetricResult]:
+        gated = self._settings.gated
+        rules = Rules(
+            limits=measurement.limits,
+            gated=gated,
+            false_alarm=self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated)),
+        )
+        history = {metric: self._store.history(metric) for metric in found}
+        return compare(found, stored, history, rules)
+
+    def _append(self, measurement: Measurement, found: Mapping[str, Estimate]) -> None:
+        recorded = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        engine = self.profile.recorded.engine_version
+        session = session_record(found, recorded, current_commit(self._rootdir), engine)
+        self._store.append(measurement.nodeid, measurement.load, session)
+
+
+LOAD_CHANGED = "load-changed"
+
+
+def _load_changed(measurement: Measurement, stored: StoredTest | None) -> list[ValidityNote]:
+    if stored is None or stored.has_load(measurement.load):
+        return []
+    changed = [
+        f"{key} was {stored.load.get(key)!r} and is {value!r}"
+        for key, value in measurement.load.items()
+        if stored.load.get(key) != value
+    ]
+    message = (
+        f"the baseline was recorded under another load ({'; '.join(changed) or 'it had more keys'}); record it anew "
+        f'with `pytest --perf --perf-update "{measurement.nodeid}"`'
+    )
+    return [ValidityNote(level="void", code=LOAD_CHANGED, message=message)]
+
+
+def _is_void(notes: list[ValidityNote]) -> bool:
+    return any(note.level == "void" for note in notes)
+
+
+def _reds(results: Mapping[str, MetricResult]) -> set[str]:
+    return {metric for metric, result in results.items() if result.verdict is Verdict.REGRESSED}
+
+
+def _confirm(
+    first: Mapping[str, MetricResult], second: Mapping[str, MetricResult]
+) -> tuple[dict[str, MetricResult], bool]:
+    """A metric is red only if both looks, with different processes and seeds, saw it."""
+    results = dict(second)
+    reds = _reds(first)
+    for metric, result in second.items():
+        seen = result.verdict is Verdict.REGRESSED
+        if seen != (metric in reds) and result.verdict is not Verdict.INVALID:
+            note = "only one of two looks with fresh processes saw it"
+            results[metric] = replace(result, verdict=Verdict.INCONCLUSIVE, notes=(*result.notes, note))
+    return results, bool(_reds(results))
+
+
+def _report(
+    measurement: Measurement,
+    samples: Samples,
+    results: dict[str, MetricResult],
+    notes: tuple[ValidityNote, ...],
+    confirmed: bool | None,
+) -> TestReport:
+    candidate, stretch = samples.candidate, samples.stretch
+    gated = [result.verdict for result in results.values() if result.verdict is not None]
+    verdict = Verdict.INVALID if _is_void(list(notes)) else worst(gated)
+
+    def quantile(q: float) -> float | None:
+        value = stretch.quantile_ns(q)
+        return None if value is None else value / 1000
+
+    return TestReport(
+        nodeid=measurement.nodeid,
+        path=measurement.path,
+        line=measurement.line,
+        verdict=verdict,
+        requests=candidate.requests + stretch.requests,
+        errors=failures(candidate.outcomes),
+        validity=notes,
+        metrics=results,
+        load={
+            **measurement.load,
+            "requests": [measurement.request.name],
+            "duration_s": measurement.shape.duration_s,
+            "epochs": measurement.shape.epochs,
+            "mode": "stored",
+        },
+        rps=stretch.requests * 1e9 / stretch.duration_ns,
+        p50_us=quantile(0.50),
+        p99_us=quantile(0.99),
+        cpu_us_per_request=candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
+        peak_rss_bytes=candidate.peak_rss_bytes,
+        confirmed=confirmed,
+    )
+
+
+def current_commit(folder: Path) -> str | None:
+    """The commit checked out in ``folder``; None outside a repository or without git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,143 @@
+"""Requests as a perf test writes them, turned into the bytes of the wire."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from pytest_fastr import _native
+from pytest_fastr.errors import LoadError
+from pytest_fastr.mount.runtime import Address
+
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# Characters that a request target may hold undecoded; '%' stays, so that an encoded path is not encoded twice.
+_TARGET_SAFE = "/%:@!$&'()*+,;=~?-._"
+
+QueryValue = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSpec:
+    """One request to measure.
+
+    ``expect`` is the status code that makes an answer good. ``name`` tells requests of one test apart, in reports and
+    baselines.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    expect: int = 200
+    name: str = ""
+    timeout_s: float = 10.0
+
+    def native(self, address: Address) -> _native.Request:
+        """The request's bytes for a server at ``address``."""
+        return _native.Request(self.name, self._wire(address), self.method == "HEAD", self.expect)
+
+    def _wire(self, address: Address) -> bytes:
+        given = {name.lower() for name, _ in self.headers}
+        lines = [f"{self.method} {self.path} HTTP/1.1"]
+        if "host" not in given:
+            host = f"[{address.host}]" if ":" in address.host else address.host
+            lines.append(f"host: {host}:{address.port}")
+        if "user-agent" not in given:
+            lines.append("user-agent: pytest-fastr")
+        if "accept" not in given:
+            lines.append("accept: */*")
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.body or self.method in ("POST", "PUT", "PATCH"):
+            lines.append(f"content-length: {len(self.body)}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+def build_request(
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, QueryValue] | None = None,
+    headers: Mapping[str, str] | None = None,
+    json: Any = None,
+    data: Mapping[str, QueryValue] | bytes | str | None = None,
+    expect: int = 200,
+    name: str | None = None,
+    timeout_s: float = 10.0,
+) -> RequestSpec:
+    """Checks and builds a request. Raises LoadError that names the argument to change.
+
+    Args:
+        path: as after the host, starting with ``/``; characters that a URL can't hold are percent-encoded.
+        params: added to the query.
+        json: the body, as JSON.
+        data: the body: a mapping as a form, or bytes or text as they are.
+        expect: the status that makes an answer good.
+        name: how reports call it; default ``METHOD /path``.
+        timeout_s: seconds after which a request counts as failed.
+    """
+    method = method.upper()
+    if not method or not _TOKEN.issuperset(method):
+        raise LoadError(f"{method!r} is no HTTP method")
+    if not 200 <= expect <= 599:
+        raise LoadError(f"expect={expect!r}: write the status code of a good answer, 200 to 599")
+    target = _target(path, params)
+    fields = _headers(headers or {})
+    content, content_type = _content(json, data)
+    if content_type and not any(field.lower() == "content-type" for field, _ in fields):
+        fields.append(("content-type", content_type))
+    return RequestSpec(
+        method=method,
+        path=target,
+        headers=tuple(fields),
+        body=content,
+        expect=expect,
+        name=name or f"{method} {target}",
+        timeout_s=timeout_s,
+    )
+
+
+def _target(path: str, params: Mapping[str, QueryValue] | None) -> str:
+    if not path.startswith("/"):
+        hint = " (the server's address comes from the mount)" if urlsplit(path).netloc else ""
+        raise LoadError(f"path {path!r} must start with '/'{hint}")
+    target = quote(path.partition("#")[0], safe=_TARGET_SAFE)
+    if params:
+        target += ("&" if "?" in target else "?") + urlencode(dict(params), doseq=True)
+    return target
+
+
+def _headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    fields = []
+    for name, value in headers.items():
+        if not name or not _TOKEN.issuperset(name):
+            raise LoadError(f"header name {name!r} is not allowed in HTTP")
+        if name.lower() in ("content-length", "transfer-encoding", "connection"):
+            raise LoadError(f"header {name!r} is set by the load generator; leave it out")
+        try:
+            value.encode("latin-1")
+        except (AttributeError, UnicodeEncodeError):
+            raise LoadError(f"header {name!r}: value {value!r} must be text in Latin-1") from None
+        if any(ord(char) < 32 and char != "\t" or ord(char) == 127 for char in value):
+            raise LoadError(f"header {name!r}: the value holds a control character")
+        fields.append((name, value))
+    return fields
+
+
+def _content(json: Any, data: Mapping[str, QueryValue] | bytes | str | None) -> tuple[bytes, str | None]:
+    if json is not None and data is not None:
+        raise LoadError("give json= or data=, not both")
+    if json is not None:
+        try:
+            return jsonlib.dumps(json, separators=(",", ":")).encode(), "application/json"
+        except (TypeError, ValueError) as error:
+            raise LoadError(f"json= cannot be written as JSON: {error}") from None
+    if data is None:
+        return b"", None
+    if isinstance(data, bytes):
+        return data, "application/octet-stream"
+    if isinstance(data, str):
+        return data.encode(), "text/plain; charset=utf-8"
+    return urlencode(dict(data), doseq=True).encode(), "application/x-www-form-urlencoded"

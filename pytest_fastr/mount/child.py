@@ -1,0 +1,93 @@
+"""What runs inside a server process, spawned or forked."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_fastr import _native
+from pytest_fastr.errors import FastrError, PortInUseError
+from pytest_fastr.mount import handshake
+from pytest_fastr.mount.asgi import AsgiApplication
+from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
+
+EXIT_FAILED = 1
+EXIT_PORT_IN_USE = 3
+
+# Blocking handlers run in threads; at the default of 5 ms one that computes holds up every request on the I/O thread,
+# and at 0.5 ms short handlers are interrupted so often that a request costs a tenth more.
+SWITCH_INTERVAL_SECONDS = 0.001
+
+# How long an orphaned server may drain before its process group is killed.
+ORPHAN_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParentPipes:
+    """Descriptors shared with the parent; None when a person started the server.
+
+    ``ready`` is written once. ``lifeline`` is never written: its end of file means that the parent is gone.
+    """
+
+    ready: int | None = None
+    lifeline: int | None = None
+
+
+def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes: ParentPipes) -> int:
+    """Loads and serves an application until it is told to stop. Returns the exit code."""
+    if pipes.ready is not None:
+        os.set_inheritable(pipes.ready, False)
+    if pipes.lifeline is not None:
+        os.set_inheritable(pipes.lifeline, False)
+        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    told = False
+
+    def tell_ready(address: Address) -> None:
+        nonlocal told
+        if pipes.ready is None:
+            print(f"serving on {address.url} (Ctrl-C stops)", file=sys.stderr)
+            return
+        ready = handshake.Ready(
+            host=address.host,
+            port=address.port,
+            pid=os.getpid(),
+            app_file=source_file(app),
+            tracing=tracing_tool(),
+            debug_build=_native.DEBUG_BUILD,
+        )
+        told = True
+        handshake.send_ready(pipes.ready, ready)
+
+    try:
+        app = load()
+        Runtime(app, options).run(tell_ready, signals=True)
+    except FastrError as error:
+        if pipes.ready is not None and not told:
+            handshake.send_error(pipes.ready, error)
+        if error.__cause__ is not None:
+            sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
+        print(f"pytest-fastr: {error}", file=sys.stderr)
+        return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
+    return 0
+
+
+def source_file(app: Any) -> str | None:
+    """The file an application's own code comes from: its routes' first endpoint, or the application itself."""
+    candidates = [getattr(route, "endpoint", None) for route in getattr(app, "routes", [])]
+    own = [one for one in candidates if one is not None and not _is_framework(one)]
+    for candidate in [*own, app, type(app)]:
+        try:
+            return inspect.getsourcefile(inspect.unwrap(candidate))
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def _is_framework(endpoint: Any) -> bool:
+    module = getattr(endpoint, "__module__", None) or ""
+    return module.partition(".")[0] in ("fastapi", "starlette")

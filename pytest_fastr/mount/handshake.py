@@ -1,0 +1,61 @@
+"""What a server process tells its parent over the ready pipe: one JSON line, either ready or an error."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pytest_fastr import errors
+from pytest_fastr.errors import MountError
+from pytest_fastr.mount.runtime import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A server that answers.
+
+    ``app_file`` is the file that the application's code came from, where that can be told. ``tracing`` names what
+    traces the server's interpreter (coverage, a debugger), which voids a measurement. ``debug_build`` is true for an
+    engine compiled without optimisation.
+    """
+
+    host: str
+    port: int
+    pid: int
+    app_file: str | None
+    tracing: str | None
+    debug_build: bool
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return Address(self.host, self.port)
+
+
+def send_ready(fd: int, ready: Ready) -> None:
+    """Tells the parent, and closes the pipe."""
+    _send(fd, {"ready": asdict(ready)})
+
+
+def send_error(fd: int, error: BaseException) -> None:
+    """Tells the parent why there will be no server, and closes the pipe."""
+    _send(fd, {"error": {"kind": type(error).__name__, "message": str(error)}})
+
+
+def parse(line: bytes) -> Ready:
+    """Reads the line. Raises the error that it carries, as the class of the same name where there is one."""
+    message: dict[str, Any] = json.loads(line)
+    if "ready" in message:
+        return Ready(**message["ready"])
+    kind = getattr(errors, message["error"]["kind"], None)
+    text = message["error"]["message"]
+    if isinstance(kind, type) and issubclass(kind, errors.FastrError):
+        raise kind(text)
+    raise MountError(f"{message['error']['kind']}: {text}")
+
+
+def _send(fd: int, message: dict[str, Any]) -> None:
+    with os.fdopen(fd, "wb") as pipe:
+        pipe.write(json.dumps(message).encode() + b"\n")

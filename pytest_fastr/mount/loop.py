@@ -1,0 +1,79 @@
+"""The engine as asyncio's selector, and the event loop on it.
+
+A standard ``SelectorEventLoop`` asks its selector what is ready. This one runs the engine's sockets while it waits, and
+keeps asyncio's own descriptors (pipes, subprocesses, other libraries' sockets) in an ordinary selector that the engine
+watches. No thread is crossed between a socket and the coroutine that answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_fastr._native import Engine
+
+Events = list[tuple[selectors.SelectorKey, int]]
+
+
+class EngineSelector(selectors.BaseSelector):
+    """A selector whose waiting is the engine's working time."""
+
+    def __init__(self, engine: Engine) -> None:
+        # Epoll or kqueue: both have a descriptor of their own that can be watched.
+        inner = selectors.DefaultSelector()
+        fileno = getattr(inner, "fileno", None)
+        if fileno is None:
+            inner.close()
+            raise OSError(f"{type(inner).__name__} cannot be watched: this platform has neither epoll nor kqueue")
+        self._inner = inner
+        self._turn = engine.turn
+        self._drained = False
+        engine.watch(fileno())
+
+    def select(self, timeout: float | None = None) -> Events:
+        """Runs the engine until asyncio has something to do; returns its ready descriptors."""
+        foreign_ready = self._turn(timeout, self._drained)
+        self._drained = False
+        if not foreign_ready:
+            return []
+        events = self._inner.select(0)
+        # Only an empty answer tells the engine that the descriptor has nothing left to report.
+        self._drained = not events
+        return events
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        # asyncio asks again after it has closed its selector; a closed inner one answers None.
+        return self._inner.get_map() or {}
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.get_key(fileobj)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class EngineEventLoop(asyncio.SelectorEventLoop):
+    """A standard event loop that other threads wake through the engine instead of a socket pair.
+
+    Threads of a pool wake the loop once for every blocking handler; a flag is cheaper than a write, a nested poll and
+    a read. Signals keep using asyncio's own descriptor.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._wake_engine = engine.wake
+        super().__init__(EngineSelector(engine))
+
+    def _write_to_self(self) -> None:
+        self._wake_engine()

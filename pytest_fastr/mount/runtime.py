@@ -1,0 +1,185 @@
+"""One application, one engine, one event loop: from start-up to drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_fastr._native import Engine
+from pytest_fastr.errors import PortInUseError, StartupError
+from pytest_fastr.mount.asgi import ASGI_VERSION, AsgiApplication, Lifespan, LifespanMode, RequestRunner, logger
+from pytest_fastr.mount.loop import EngineEventLoop
+
+DRAIN_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How an application is served.
+
+    ``port`` 0 takes a free one. ``root_path`` is put before every path, as for an application behind a proxy that
+    strips it. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see ``_native.Engine``.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    root_path: str = ""
+    lifespan: LifespanMode = "auto"
+    drain_timeout: float = 10.0
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server really listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+class Runtime:
+    """Serves an application on the calling thread until it is told to stop."""
+
+    def __init__(self, app: AsgiApplication, options: ServeOptions) -> None:
+        self._app = app
+        self._options = options
+        self._engine = Engine(**options.limits)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._hurry = False
+
+    def run(self, on_ready: Callable[[Address], None], *, signals: bool) -> None:
+        """Serves until :meth:`stop`, SIGTERM or SIGINT; ``on_ready`` gets the address once requests are answered.
+
+        Raises PortInUseError and StartupError. ``signals``: install handlers, which only a main thread may.
+        """
+        try:
+            address = self._bind()
+            loop = EngineEventLoop(self._engine)
+            self._loop = loop
+            try:
+                asyncio.set_event_loop(loop)
+                loop.run_until_complete(self._serve(address, on_ready, signals))
+            finally:
+                _close_loop(loop)
+        finally:
+            self._engine.close()
+
+    def stop(self) -> None:
+        """Ends :meth:`run` from another thread; the second call does not wait for requests in flight."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed in between: it has stopped already
+                loop.call_soon_threadsafe(self._request_stop)
+
+    def _request_stop(self) -> None:
+        if self._stop is None:
+            return
+        self._hurry = self._stop.is_set()
+        self._stop.set()
+
+    def _bind(self) -> Address:
+        options = self._options
+        try:
+            host, port = self._engine.bind(options.host, options.port)
+        except OSError as error:
+            raise _bind_error(error, options) from error
+        return Address(host, port)
+
+    async def _serve(self, address: Address, on_ready: Callable[[Address], None], signals: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._request_stop)
+        lifespan = Lifespan(self._app, self._options.lifespan)
+        startup = loop.create_task(lifespan.startup())
+        stopped = loop.create_task(self._stop.wait())
+        await asyncio.wait({startup, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not startup.done():
+            startup.cancel()
+            raise StartupError("stopped before the application's start-up was complete")
+        startup.result()
+        runner = RequestRunner(self._app, loop)
+        template = {"type": "http", "asgi": ASGI_VERSION, "scheme": "http", "root_path": self._options.root_path}
+        self._engine.mount_asgi(
+            "", runner.start, loop.create_future, template, lifespan.state, root_path=self._options.root_path
+        )
+        try:
+            self._engine.listen()
+        except OSError as error:
+            raise _bind_error(error, self._options) from error
+        on_ready(address)
+        await stopped
+        await self._drain(runner)
+        await lifespan.shutdown()
+
+    async def _drain(self, runner: RequestRunner) -> None:
+        """Finishes requests in flight, for at most the drain timeout."""
+        self._engine.drain()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.drain_timeout
+        while self._engine.open_connections() or runner.tasks:
+            if self._hurry or loop.time() >= deadline:
+                logger.warning(
+                    "drain: %d connections and %d requests are cut off after %g s",
+                    self._engine.open_connections(), len(runner.tasks), self._options.drain_timeout,
+                )  # fmt: skip
+                break
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        self._engine.abort()
+        await runner.cancel()
+
+
+def _bind_error(error: OSError, options: ServeOptions) -> PortInUseError | StartupError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            f"port {options.port} on {options.host} is taken by another process; choose another, or 0 for a free one"
+        )
+    return StartupError(str(error.strerror or error))
+
+
+def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what the application left behind, as asyncio.Runner does."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    except Exception:  # a failing clean-up must not hide the error that ended the server
+        logger.exception("while closing the event loop")
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def tracing_tool() -> str | None:
+    """The name of what traces this interpreter (coverage, a debugger, a profiler), or None.
+
+    A traced application runs several times slower; its measurement says nothing.
+    """
+    if sys.gettrace() is not None:
+        return "a trace function (coverage or a debugger)"
+    if sys.getprofile() is not None:
+        return "a profile function"
+    monitoring = getattr(sys, "monitoring", None)
+    if monitoring is not None:
+        for tool in (monitoring.DEBUGGER_ID, monitoring.COVERAGE_ID, monitoring.PROFILER_ID):
+            name = monitoring.get_tool(tool)
+            if name and monitoring.get_events(tool):
+                return str(name)
+    return None

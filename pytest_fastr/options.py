@@ -1,0 +1,84 @@
+"""The command-line options, declared once, and frozen into a value.
+
+Destinations start with ``fastr_``: another plugin treats every destination that starts with ``perf_`` as its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_fastr.config import Config, parse_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for. None: the configuration decides."""
+
+    perf: bool
+    update: bool
+    json: Path | None
+    baselines: Path | None
+    duration_s: float | None
+    epochs: int | None
+    inconclusive: str | None
+    new: str | None
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declares the options."""
+    group = parser.getgroup("fastr", "performance tests (pytest-fastr)")
+    group.addoption("--perf", action="store_true", dest="fastr_perf", help="measure perf tests and judge them")
+    group.addoption(
+        "--perf-update", action="store_true", dest="fastr_update",
+        help="store what is measured as this hardware's baseline (with a node id: only that test's)",
+    )  # fmt: skip
+    group.addoption("--perf-json", metavar="FILE", dest="fastr_json", help="write the results as JSON")
+    group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
+    group.addoption(
+        "--perf-duration", metavar="TIME", dest="fastr_duration", help="load time per side and test, e.g. 10s"
+    )
+    group.addoption(
+        "--perf-epochs", metavar="N", type=int, dest="fastr_epochs", help="pairs of fresh server processes per test"
+    )
+    group.addoption(
+        "--perf-inconclusive", choices=("pass", "fail"), dest="fastr_inconclusive", help="outcome of inconclusive tests"
+    )
+    group.addoption(
+        "--perf-new", choices=("pass", "fail"), dest="fastr_new",
+        help="outcome of tests without a baseline (default: pass locally, fail in CI)",
+    )  # fmt: skip
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Reads and checks the options. Raises ConfigError or UsageError naming the option to change."""
+
+    def path(dest: str) -> Path | None:
+        value = config.getoption(dest)
+        return None if value is None else Path(config.invocation_params.dir, value)
+
+    duration = config.getoption("fastr_duration")
+    epochs = config.getoption("fastr_epochs")
+    if epochs is not None and not 1 <= epochs <= 100:
+        raise pytest.UsageError(f"--perf-epochs {epochs}: must be 1 to 100")
+    update = bool(config.getoption("fastr_update"))
+    perf = bool(config.getoption("fastr_perf"))
+    if update and not perf:
+        raise pytest.UsageError("--perf-update stores what --perf measures: give both")
+    return Options(
+        perf=perf,
+        update=update,
+        json=path("fastr_json"),
+        baselines=path("fastr_baselines"),
+        duration_s=None if duration is None else parse_duration(duration, "--perf-duration"),
+        epochs=epochs,
+        inconclusive=config.getoption("fastr_inconclusive"),
+        new=config.getoption("fastr_new"),
+    )
+
+
+def baseline_folder(config: Config, options: Options, rootdir: Path) -> Path:
+    """Where baselines are kept."""
+    return options.baselines or rootdir / config.baselines

@@ -1,0 +1,173 @@
+"""The pytest plugin: hooks only, everything else lives below."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Generator
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+from pytest_fastr import options as cli_options
+from pytest_fastr.config import load_config
+from pytest_fastr.errors import FastrError
+from pytest_fastr.fixtures import perf, perf_app, perf_server
+from pytest_fastr.gate.baseline import BaselineStore
+from pytest_fastr.gate.epochs import EpochPool
+from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
+from pytest_fastr.gate.profile import detect
+from pytest_fastr.gate.session import GateSession, GateSettings
+from pytest_fastr.options import Options, add_options, baseline_folder
+from pytest_fastr.report.live import LiveLine
+from pytest_fastr.report.result_file import write
+from pytest_fastr.report.terminal import paragraph, render
+from pytest_fastr.state import STATE, LiveView, PluginState
+
+__all__ = ["perf", "perf_app", "perf_server"]
+
+MARKER = (
+    'perf(users=20, duration="10s", epochs=6, limit={"cpu": "2%"}, app="module:attr"): '
+    "how a performance test is loaded and what it may cost"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reads options and configuration; a mistake in them ends the run before anything is collected."""
+    config.addinivalue_line("markers", MARKER)
+    try:
+        read = cli_options.read_options(config)
+        settings = load_config(config.rootpath)
+        if read.perf and _is_distributed(config):
+            raise pytest.UsageError("--perf measures one thing at a time: run it without -n (pytest-xdist)")
+        gate = _gate(config, read) if read.perf else None
+    except FastrError as error:
+        raise pytest.UsageError(str(error)) from error
+    pool = gate.pool if gate is not None else EpochPool(secrets.randbits(32))
+    config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None, skip=False))
+
+
+def _gate(config: pytest.Config, read: Options) -> GateSession:
+    settings = load_config(config.rootpath)
+    profile = detect(version("pytest-fastr"))
+    policy = policy_for(
+        read.inconclusive or settings.inconclusive,  # type: ignore[arg-type]
+        read.new or settings.new,  # type: ignore[arg-type]
+        in_ci=bool(os.environ.get("CI")),
+    )
+    store = BaselineStore(baseline_folder(settings, read, config.rootpath), profile)
+    gate_settings = GateSettings(settings.gate, settings.false_alarm, policy, read.update)
+    return GateSession(gate_settings, store, profile, config.rootpath)
+
+
+def _live_line(config: pytest.Config) -> LiveLine:
+    stream = sys.__stderr__
+    capture = config.getoption("capture", "fd")
+    # With pytest's capture on, the real terminal is reached through a duplicate of stderr made before it starts.
+    enabled = stream is not None and stream.isatty() and not config.getoption("quiet", 0) and capture in ("fd", "sys", "no")
+    if not enabled or stream is None:
+        return LiveLine(sys.stderr, enabled=False, width=80)
+    terminal = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
+    return LiveLine(terminal, enabled=True, width=os.get_terminal_size(stream.fileno()).columns)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what uses the ``perf`` fixture, so that ``-m perf`` selects it."""
+    for item in items:
+        if "perf" in getattr(item, "fixturenames", ()) and item.get_closest_marker("perf") is None:
+            item.add_marker(pytest.mark.perf)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Counts the perf tests: the false-alarm rate of the build is divided over them."""
+    gate = session.config.stash[STATE].gate
+    if gate is not None:
+        gate.expected_tests = sum("perf" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """After the test function: fails the item for what the gate refused."""
+    result = yield
+    state = pyfuncitem.config.stash[STATE]
+    red = [one.report for one in state.results.get(pyfuncitem.nodeid, ()) if one.outcome is Outcome.FAIL]
+    if red:
+        text = "\n\n".join(f"{report.path}:{report.line}: {paragraph(report)}" for report in red)
+        pytest.fail(text, pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, Any, None]:
+    """Ends the servers, writes the result file, and refuses a perf run that measured nothing."""
+    state = session.config.stash.get(STATE, None)
+    try:
+        if state is not None and state.gate is not None:
+            _finish(session, state, state.gate)
+        return (yield)
+    finally:
+        if state is not None:
+            state.pool.close()
+
+
+def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    if state.options.json is not None:
+        try:
+            write(_session_report(session.config, gate), state.options.json)
+        except FastrError as error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            session.config.stash[_COMPLAINT] = str(error)
+    collecting = session.config.option.collectonly
+    measured = any(report.verdict is not Verdict.INVALID for report in gate.reports)
+    good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if not measured and not collecting and session.exitstatus in good:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.config.stash[_COMPLAINT] = (
+            "pytest --perf measured nothing: no test that uses the `perf` fixture ran to its end; "
+            "look at the selection (-k, -m, paths) and at the skipped tests"
+        )
+
+
+_COMPLAINT = pytest.StashKey[str]()
+
+
+def _session_report(config: pytest.Config, gate: GateSession) -> SessionReport:
+    versions = {
+        "pytest-fastr": version("pytest-fastr"),
+        "pytest": pytest.__version__,
+        "python": platform.python_version(),
+    }
+    return gate.session_report(versions, " ".join(["pytest", *config.invocation_params.args]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the verdict table."""
+    state = config.stash.get(STATE, None)
+    if state is None or state.gate is None:
+        return
+    reporter = terminalreporter
+    if state.gate.reports:
+        reporter.section("performance")
+        writer = reporter._tw
+        ascii_only = "utf" not in (getattr(writer._file, "encoding", None) or "").lower()
+        report = _session_report(config, state.gate)
+        text = render(report, width=writer.fullwidth, color=writer.hasmarkup, ascii_only=ascii_only)
+        reporter.write(text.rstrip("\n") + "\n")
+        if state.options.update:
+            stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
+            reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
+    complaint = config.stash.get(_COMPLAINT, None)
+    if complaint:
+        reporter.write_line(complaint, red=True)

@@ -1,0 +1,8 @@
+"""Reports: one renderer a format, values of `pytest_fastr.gate.model` in, text out. None decides anything.
+
+* `terminal`: the table and the summary after the tests.
+* `paragraph`: what to know and do about one test that is not green.
+* `result_file`: the JSON of `--perf-json`.
+* `live`: one line of progress while load runs.
+* `quantity`: how numbers are written, in all of them.
+"""

@@ -1,0 +1,159 @@
+"""What to know and do about a test that is not green: what got worse, by how much, how sure, the way out.
+
+Plain ASCII lines besides the node id, for a pytest failure as well as for a log file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pytest_fastr.gate.model import MetricResult, TestReport, Verdict
+from pytest_fastr.report.quantity import (
+    MISSING,
+    metric_title,
+    percent_text,
+    printable,
+    rate_text,
+    share_text,
+    value_text,
+)
+
+
+def paragraph(test: TestReport) -> str:
+    """Several lines for a test that is regressed, inconclusive, invalid or new; empty for the others."""
+    body = _BODIES.get(test.verdict)
+    if body is None:
+        return ""
+    return "\n".join([f"{printable(test.nodeid)}: {test.verdict}", *(f"  {line}" for line in body(test))])
+
+
+def errors_text(errors: Mapping[str, int], requests: int) -> str:
+    """`12 errors in 1,000 requests: timeout 10, status 5xx 2`; empty when there were none."""
+    counted = sorted(
+        ((count, kind) for kind, count in errors.items() if count), key=lambda one: (-one[0], one[1])
+    )
+    if not counted:
+        return ""
+    total = sum(count for count, _ in counted)
+    kinds = ", ".join(f"{printable(kind)} {count:,}" for count, kind in counted)
+    return f"{_count(total, 'error')} in {_count(requests, 'request')}: {kinds}"
+
+
+def update_command(nodeid: str) -> str:
+    """The command that stores this test's numbers as its baseline."""
+    if any(one in nodeid for one in '"$`\\!') or not nodeid.isprintable():
+        # Single quotes hold everything but themselves.
+        quoted = "'" + nodeid.replace("'", "'\"'\"'") + "'"
+    else:
+        quoted = f'"{nodeid}"'
+    return f"pytest --perf --perf-update {printable(quoted)}"
+
+
+def _regressed(test: TestReport) -> list[str]:
+    lines = []
+    for metric in _of_verdict(test, Verdict.REGRESSED):
+        lines += [f"{_movement(metric)}.", f"  {_certainty(metric)}.", *_notes(metric)]
+    if test.confirmed:
+        lines.append("It was measured again with new server processes, and was seen again.")
+    elif test.confirmed is None:
+        lines.append("It was measured once, without a confirmation by new server processes.")
+    else:
+        lines.append("It was measured again with new server processes, and was not seen again.")
+    lines += _warnings(test)
+    return [*lines, "Make the code cheaper again, or accept the change as the new baseline:", _command(test)]
+
+
+def _inconclusive(test: TestReport) -> list[str]:
+    lines = []
+    for metric in _of_verdict(test, Verdict.INCONCLUSIVE):
+        lines += [
+            f"{metric_title(metric.name)} moved by {percent_text(metric.change)},"
+            " which shows neither a regression nor its absence.",
+            f"  {_certainty(metric)}.",
+            *_notes(metric),
+        ]
+    lines += _warnings(test)
+    return [
+        *lines,
+        "See more with a longer `duration`, more `epochs`, or a quieter machine;",
+        "`--perf-inconclusive=fail` makes such a test fail the build.",
+    ]
+
+
+def _new(test: TestReport) -> list[str]:
+    missing = [metric_title(metric.name) for metric in _of_verdict(test, Verdict.NEW)]
+    of_what = f" of {', '.join(missing)}" if missing else ""
+    return [
+        f"There is no baseline{of_what} for this test under this load on this hardware,",
+        "so nothing was compared. Store one, and commit the file it writes:",
+        _command(test),
+    ]
+
+
+def _invalid(test: TestReport) -> list[str]:
+    voids = [note for note in test.validity if note.level == "void"]
+    lines = ["Its numbers cannot be trusted, so they say nothing about the app:"]
+    lines += [f"- {printable(note.message)} [{printable(note.code)}]" for note in voids]
+    errors = errors_text(test.errors, test.requests)
+    if errors:
+        lines.append(f"- {errors}")
+    if not test.requests:
+        lines.append("- no request was measured")
+    for metric in _of_verdict(test, Verdict.INVALID):
+        lines += [f"- {metric_title(metric.name)}: {printable(note)}" for note in metric.notes]
+    if len(lines) == 1:
+        lines.append("- the reason was not recorded, which is a fault of pytest-fastr: please report it")
+    return [
+        *lines,
+        *_warnings(test),
+        "Mend this and run the test again; a result like this cannot become a baseline.",
+    ]
+
+
+_BODIES: Mapping[Verdict, Callable[[TestReport], list[str]]] = {
+    Verdict.REGRESSED: _regressed,
+    Verdict.INCONCLUSIVE: _inconclusive,
+    Verdict.NEW: _new,
+    Verdict.INVALID: _invalid,
+}
+
+
+def _of_verdict(test: TestReport, verdict: Verdict) -> list[MetricResult]:
+    return [metric for metric in test.metrics.values() if metric.verdict is verdict]
+
+
+def _movement(metric: MetricResult) -> str:
+    if metric.change is None:
+        return f"{metric_title(metric.name)} got worse"
+    verb = "rose" if metric.change >= 0 else "fell"
+    text = f"{metric_title(metric.name)} {verb} by {share_text(metric.change)}"
+    values = (value_text(metric.baseline, metric.unit), value_text(metric.candidate, metric.unit))
+    return text if MISSING in values else f"{text}, from {values[0]} to {values[1]}"
+
+
+def _certainty(metric: MetricResult) -> str:
+    parts = []
+    if metric.low is not None or metric.high is not None:
+        parts.append(f"Interval {percent_text(metric.low)} to {percent_text(metric.high)}")
+    if metric.limit is not None:
+        sign = "+" if metric.direction == "lower" else "-"
+        parts.append(f"limit {sign}{share_text(metric.limit)}")
+    if metric.smallest_detectable is not None:
+        parts.append(f"this run could have seen a change of {share_text(metric.smallest_detectable)}")
+    return "; ".join(parts) or "No interval is known"
+
+
+def _notes(metric: MetricResult) -> list[str]:
+    return [f"  {printable(note)}" for note in metric.notes]
+
+
+def _warnings(test: TestReport) -> list[str]:
+    return [f"Warning: {printable(note.message)}" for note in test.validity if note.level == "warn"]
+
+
+def _command(test: TestReport) -> str:
+    return f"  {update_command(test.nodeid)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{rate_text(number) if number >= 100 else number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,354 @@
+"""The table after the tests: a row a test, a line a warning, one summary.
+
+It fits the width by saying less and never by breaking a number: numbers beside the name (`_table_wide`), the
+interval below its change (`_table_stacked`), the numbers below the name (`_table_compact`), no table at all
+(`_list`).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict, severity, worst
+from pytest_fastr.report.paragraph import errors_text, paragraph
+from pytest_fastr.report.quantity import (
+    interval_text,
+    percent_text,
+    printable,
+    rate_text,
+    share_text,
+    time_text,
+)
+
+__all__ = ["paragraph", "render"]
+
+MIN_WIDTH = 20
+_MIN_NAME = 24
+_MIN_COMPACT_NAME = 18
+_GAP = 2
+_GLUE = "\u00a0"
+_STYLES = {
+    Verdict.REGRESSED: "bold red",
+    Verdict.INVALID: "bold red",
+    Verdict.NEW: "cyan",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.IMPROVED: "green",
+    Verdict.EQUIVALENT: "green",
+}
+
+
+def render(report: SessionReport, width: int, color: bool, ascii_only: bool = False) -> str:
+    """The report as text of at most `width` columns (20 at least), without a newline at the end."""
+    if not report.tests:
+        return "no perf test was measured"
+    page = _Page(max(width, MIN_WIDTH), ascii_only)
+    rows = [_row(test, page) for test in report.tests]
+    parts: list[RenderableType] = [*_table(rows, page), *_warnings(report.tests, page), Text("")]
+    parts += page.packed(list(_summary(report)), _STYLES[worst(test.verdict for test in report.tests)])
+    return _printed(parts, page.width, color)
+
+
+def worst_metric(test: TestReport) -> MetricResult | None:
+    """The gated metric that speaks for the test: of the worst verdict, the one farthest beyond its limit."""
+    gated = [metric for metric in test.metrics.values() if metric.verdict is not None]
+    return min(gated, key=_rank, default=None)
+
+
+def _rank(metric: MetricResult) -> tuple[int, float]:
+    worsening = metric.worsening
+    moved = 0.0 if worsening is None or not math.isfinite(worsening) else worsening / (metric.limit or 1.0)
+    verdict = metric.verdict or Verdict.EQUIVALENT
+    # What improved most speaks for an improved test.
+    return severity(verdict), moved if verdict is Verdict.IMPROVED else -moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Where it is printed."""
+
+    width: int
+    ascii_only: bool
+
+    @property
+    def separator(self) -> str:
+        return " | " if self.ascii_only else " · "
+
+    @property
+    def ellipsis(self) -> str:
+        return "..." if self.ascii_only else "…"
+
+    def text(self, text: str) -> str:
+        return printable(text, self.ascii_only)
+
+    def wrapped(self, text: str, style: str = "", indent: int = 0) -> list[Text]:
+        """Lines broken between words, but never between a number and its unit."""
+        # The glue is as wide as a space, and no text from outside holds it: it is not printable.
+        glued = re.sub(r"(?<=[\d-]) (?=(?:%|rps|[num]?s|B|[KMG]iB)(?:\W|$))", _GLUE, text)
+        lines = [""]
+        for word in glued.split(" "):
+            candidate = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+            if cell_len(candidate) > self.width and lines[-1].strip():
+                candidate = " " * indent + word
+                lines.append(candidate)
+            *full, last = _folded(candidate, self.width)
+            lines[-1:] = [*full, last]
+        return [Text(line.replace(_GLUE, " "), style=style) for line in lines]
+
+    def packed(self, parts: Sequence[str], style: str) -> list[Text]:
+        """The parts on one line, or on as few as hold each part whole."""
+        lines = list(parts[:1])
+        for part in parts[1:]:
+            joined = f"{lines[-1]}{self.separator}{part}"
+            if cell_len(joined) <= self.width:
+                lines[-1] = joined
+            else:
+                lines.append(part)
+        return [text for line in lines for text in self.wrapped(line, style, indent=2)]
+
+    def cut(self, text: str, width: int) -> str:
+        """The text within a width; its middle goes, since names differ at both ends."""
+        if cell_len(text) <= width:
+            return text
+        room = width - cell_len(self.ellipsis)
+        if room < 2:
+            return set_cell_size(text, width).rstrip()
+        head = set_cell_size(text, room // 2).rstrip()
+        tail = text
+        while cell_len(head) + cell_len(tail) > room:
+            tail = tail[1:]
+        return f"{head}{self.ellipsis}{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One test as text, before it is known what has room."""
+
+    nodeid: str
+    rps: str
+    p50: str
+    p99: str
+    cpu: str
+    change: str
+    interval: str
+    verdict: Verdict
+
+    @property
+    def change_with_interval(self) -> str:
+        return f"{self.change} {self.interval}".strip()
+
+
+def _row(test: TestReport, page: _Page) -> _Row:
+    metric = worst_metric(test)
+    known = metric is not None and metric.change is not None
+    return _Row(
+        nodeid=page.text(test.nodeid),
+        rps=rate_text(test.rps),
+        p50=time_text(test.p50_us),
+        p99=time_text(test.p99_us),
+        cpu=time_text(test.cpu_us_per_request),
+        change=f"{page.text(metric.name)} {percent_text(metric.change)}" if metric and known else "-",
+        interval=interval_text(metric.low, metric.high) if metric and known else "",
+        verdict=test.verdict,
+    )
+
+
+def _table(rows: Sequence[_Row], page: _Page) -> list[RenderableType]:
+    """The richest form in which every number has room."""
+    for form in (_table_wide, _table_stacked, _table_compact):
+        table = form(rows, page)
+        if table is not None:
+            return [table]
+    return list(_list(rows, page))
+
+
+def _table_wide(rows: Sequence[_Row], page: _Page) -> Table | None:
+    return _columns(rows, page, [row.change_with_interval for row in rows])
+
+
+def _table_stacked(rows: Sequence[_Row], page: _Page) -> Table | None:
+    return _columns(rows, page, [f"{row.change}\n{row.interval}".strip() for row in rows])
+
+
+def _columns(rows: Sequence[_Row], page: _Page, changes: Sequence[str]) -> Table | None:
+    columns = {
+        "rps": [row.rps for row in rows],
+        "p50": [row.p50 for row in rows],
+        "p99": [row.p99 for row in rows],
+        "CPU/req": [row.cpu for row in rows],
+        "change": list(changes),
+    }
+    return _built(rows, page, columns, _MIN_NAME)
+
+
+def _table_compact(rows: Sequence[_Row], page: _Page) -> Table | None:
+    """Numbers below the name: as many as have room in every row, the cost of a request longest."""
+    changes = {"change": [f"{row.change}\n{row.interval}".strip() for row in rows]}
+    for kept in (4, 3, 2, 1):
+        below = [_numbers_below(row, kept, page) for row in rows]
+        table = _built(rows, page, changes, _MIN_COMPACT_NAME, below)
+        if table is not None:
+            return table
+    return None
+
+
+def _numbers_below(row: _Row, kept: int, page: _Page) -> str:
+    numbers = [f"p50 {row.p50}", f"{row.rps} rps", f"p99 {row.p99}", f"CPU {row.cpu}"]
+    return page.separator.join(numbers[-kept:])
+
+
+def _built(
+    rows: Sequence[_Row],
+    page: _Page,
+    columns: dict[str, list[str]],
+    min_name: int,
+    below: Sequence[str] | None = None,
+) -> Table | None:
+    """The table, or None where the columns leave the names less than they need and less than `min_name`."""
+    all_columns = {**columns, "verdict": [str(row.verdict) for row in rows]}
+    widths = {
+        title: max(_cell_width(cell) for cell in [title, *cells]) for title, cells in all_columns.items()
+    }
+    room = page.width - sum(widths.values()) - _GAP * len(widths)
+    names, needed = _names([row.nodeid for row in rows], room, page)
+    below_needs = max((cell_len(line) for line in below or ()), default=0)
+    if room < below_needs or room < min(min_name, needed):
+        return None
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column(Text("test"), no_wrap=True, width=min(room, max(needed, below_needs, 4)))
+    for title, width in widths.items():
+        numeric = title not in ("change", "verdict")
+        table.add_column(Text(title), no_wrap=True, width=width, justify="right" if numeric else "left")
+    for index, row in enumerate(rows):
+        name = Text(names[index])
+        if below is not None:
+            name.append(f"\n{below[index]}", style="dim")
+        table.add_row(
+            name,
+            *(Text(cells[index]) for cells in columns.values()),
+            Text(str(row.verdict), style=_STYLES[row.verdict]),
+        )
+    return table
+
+
+def _list(rows: Sequence[_Row], page: _Page) -> Iterator[Text]:
+    """For a terminal too narrow for columns: a value a line."""
+    for row in rows:
+        yield Text(page.cut(row.nodeid.rpartition("::")[2], page.width))
+        yield Text(f"  {row.verdict}", style=_STYLES[row.verdict])
+        for line in (row.change, row.interval, f"CPU {row.cpu}"):
+            if line not in ("", "-"):
+                yield Text(page.cut(f"  {line}", page.width))
+
+
+def _names(nodeids: Sequence[str], room: int, page: _Page) -> tuple[list[str], int]:
+    """Names of the tests within `room`, and the width they need: as much of the node id as fits in every row.
+
+    Shortening stops where two tests would get the same name; what still needs more than `room` loses its middle.
+    """
+    forms = [
+        list(nodeids),
+        [f"{path.rpartition('/')[2]}{rest}" for path, rest in map(_split, nodeids)],
+        [rest.removeprefix("::") or path for path, rest in map(_split, nodeids)],
+        [
+            nodeid.partition("[")[0].rpartition("::")[2] + "".join(nodeid.partition("[")[1:])
+            for nodeid in nodeids
+        ],
+    ]
+    chosen = forms[0]
+    for form in forms:
+        if len(set(form)) < len(set(nodeids)):
+            break
+        chosen = form
+        if max(map(cell_len, form)) <= room:
+            break
+    return [page.cut(name, max(room, 1)) for name in chosen], max(map(cell_len, chosen))
+
+
+def _split(nodeid: str) -> tuple[str, str]:
+    path, colons, rest = nodeid.partition("::")
+    return path, colons + rest
+
+
+def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
+    """A line for each warning, each void reason, the errors, and each confirmation."""
+    lines: list[Text] = []
+    names, _ = _names([page.text(test.nodeid) for test in tests], max(_MIN_NAME, page.width // 2), page)
+    for name, test in zip(names, tests, strict=True):
+        said = [
+            (f"{note.level} {note.code}: {note.message}", "red" if note.level == "void" else "yellow")
+            for note in test.validity
+        ]
+        errors = errors_text(test.errors, test.requests)
+        if errors:
+            said.append((errors, "red"))
+        if test.confirmed is not None:
+            seen = "seen again" if test.confirmed else "not seen again"
+            said.append((f"measured again with new server processes: the regression was {seen}", "yellow"))
+        for text, style in said:
+            lines += page.wrapped(f"! {name}: {page.text(text)}", style, indent=2)
+    return [Text(""), *lines] if lines else []
+
+
+def _summary(report: SessionReport) -> Iterator[str]:
+    """The parts of the last line."""
+    counted = Counter(test.verdict for test in report.tests)
+    verdicts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in sorted(counted, key=severity))
+    yield f"{len(report.tests)} test{'' if len(report.tests) == 1 else 's'}: {verdicts}"
+    yield f"profile {report.profile.slug}"
+    smallest = _smallest_detectable(report.tests)
+    if smallest:
+        sizes = ", ".join(f"{name} {share_text(size)}" for name, size in smallest.items())
+        yield f"smallest change every test could see: {sizes}"
+
+
+def _smallest_detectable(tests: Sequence[TestReport]) -> dict[str, float]:
+    """Per gated metric the size that no test would have missed."""
+    sizes: dict[str, float] = {}
+    for test in tests:
+        for metric in test.metrics.values():
+            size = metric.smallest_detectable
+            if metric.verdict is not None and size is not None and math.isfinite(size):
+                sizes[metric.name] = max(size, sizes.get(metric.name, 0.0))
+    return sizes
+
+
+def _cell_width(cell: str) -> int:
+    return max((cell_len(line) for line in cell.split("\n")), default=0)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """The line in pieces no wider than the width; only a single word can be that long."""
+    pieces = [""]
+    for one in line:
+        if cell_len(pieces[-1] + one) > width:
+            pieces.append("")
+        pieces[-1] += one
+    return pieces
+
+
+def _printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:
+    """What rich prints. The environment is left out: the caller has decided about color and width."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        _environ={},
+    )
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text), markup=False, emoji=False)
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip("\n").split("\n"))

@@ -1,0 +1,69 @@
+"""``python -m pytest_fastr.serve module:attr``: serves an application in this process.
+
+The one command line by which every server under test is started, baseline and candidate alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pytest_fastr.mount.child import ParentPipes, run_server
+from pytest_fastr.mount.runtime import ServeOptions
+from pytest_fastr.mount.target import AppRef
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m pytest_fastr.serve", description="Serve an ASGI application with pytest-fastr's engine."
+    )
+    made.add_argument("app", help="module:attr, or module:factory() for a function that makes the application")
+    made.add_argument("--host", default="127.0.0.1")
+    made.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
+    made.add_argument("--root-path", default="", help="prefix that a proxy in front strips")
+    made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
+    made.add_argument("--drain-timeout", type=float, default=10.0, metavar="SECONDS")
+    made.add_argument("--path", action="append", default=[], metavar="DIR", help="put before the import path")
+    made.add_argument("--limit", action="append", default=[], type=_limit, metavar="NAME=VALUE",
+                      help="an engine limit, e.g. max_connections=1000 or header_timeout=5")  # fmt: skip
+    made.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    made.add_argument("--lifeline-fd", type=int, help=argparse.SUPPRESS)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until SIGTERM or SIGINT. Returns 0, 1 (did not start), 2 (usage) or 3 (port taken)."""
+    args = parser().parse_args(argv)
+    if args.path:
+        sys.path[:] = [*args.path, *(entry for entry in sys.path if entry not in args.path)]
+    options = ServeOptions(
+        host=args.host,
+        port=args.port,
+        root_path=args.root_path,
+        lifespan=args.lifespan,
+        drain_timeout=args.drain_timeout,
+        limits=dict(args.limit),
+    )
+    pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
+    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: 0 to 65535")
+    return port
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value) if "." in value or name.endswith("_timeout") else int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What the plugin keeps for one pytest session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_fastr.config import Config
+from pytest_fastr.gate.epochs import EpochPool
+from pytest_fastr.gate.measure import Show
+from pytest_fastr.gate.model import Outcome, TestReport
+from pytest_fastr.gate.session import GateSession
+from pytest_fastr.options import Options
+from pytest_fastr.report.live import LiveLine
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """One measurement of an item, and what it does to the build."""
+
+    report: TestReport
+    outcome: Outcome
+
+
+class LiveView:
+    """Gives each test a function that draws its progress, and cleans up behind it."""
+
+    def __init__(self, line: LiveLine) -> None:
+        self._line = line
+
+    @contextmanager
+    def test(self, nodeid: str) -> Iterator[Show]:
+        """Yields the function; the line is cleared afterwards."""
+
+        def show(phase: str, fraction: float, rps: float | None) -> None:
+            self._line.show(nodeid, phase, fraction, rps, None)
+
+        try:
+            yield show
+        finally:
+            self._line.clear()
+
+
+@dataclass
+class PluginState:
+    """The session's configuration, servers and gate. ``gate`` is None without ``--perf``."""
+
+    config: Config
+    options: Options
+    pool: EpochPool
+    gate: GateSession | None
+    live: LiveView
+    results: dict[str, list[ItemResult]] = field(default_factory=dict)
+
+    def results_of(self, item: pytest.Item) -> list[ItemResult]:
+        """The item's measurements so far."""
+        return self.results.setdefault(item.nodeid, [])
+
+
+STATE = pytest.StashKey[PluginState]()
