@@ -112,9 +112,13 @@ class Waiting:
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any: ...
     def close(self) -> None: ...
 
-def watch_lifeline(fd: int, grace: float) -> None:
+def watch_lifeline(fd: int, grace: float, mark: str = "") -> None:
     """Waits in a native thread for the end of pipe ``fd``; then SIGTERM to this process, and after ``grace`` seconds
-    SIGKILL to its process group."""
+    :func:`end_family` and SIGKILL to its process group."""
+
+def end_family(leader: int, mark: str = "") -> None:
+    """Kills what belongs to the server ``leader``, but neither it nor the caller: its descendants, the members of the
+    group that it leads, and every process with ``mark`` (``NAME=value``) in the environment it was started with."""
 
 # ---- load -----------------------------------------------------------------------------------------------------------
 

@@ -32,14 +32,20 @@ MAX_SESSIONS = 20
 """Sessions kept per test; the oldest goes first."""
 
 _PROFILE_FILE = "profile.json"
+_NUMBERS = ("log_ratio", "totals_log_ratio", "se", "candidate")
+_NUMBERS = ("log_ratio", "totals_log_ratio", "se", "candidate")
 _MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMetric:
-    """One metric of one session: ln(app / reference app), its standard error, and the app's own value."""
+    """One metric of one session: ln(app / reference app), its standard error, and the app's own value.
+
+    `log_ratio` is the robust centre; `totals_log_ratio` is that of the sums, which sees rare costs that a centre hides.
+    """
 
     log_ratio: float
+    totals_log_ratio: float
     se: float
     candidate: float
     unit: str
@@ -288,10 +294,8 @@ def _session_of(session: Mapping[str, object], what: str) -> StoredSession:
 
 
 def _metric_of(metric: Mapping[str, object], what: str) -> StoredMetric:
-    _only(metric, {"log_ratio", "se", "candidate", "unit"}, what)
-    numbers = {
-        name: _finite(_member(metric, name), f"{name} of {what}") for name in ("log_ratio", "se", "candidate")
-    }
+    _only(metric, {*_NUMBERS, "unit"}, what)
+    numbers = {name: _finite(_member(metric, name), f"{name} of {what}") for name in _NUMBERS}
     if numbers["se"] < 0:
         raise ValueError(f"se of {what} is negative")
     return StoredMetric(**numbers, unit=_text(_member(metric, "unit"), f"unit of {what}"))
@@ -349,8 +353,8 @@ def _finite(value: object, what: str) -> float:
 
 def _corrupt(path: Path, reason: str) -> BaselineError:
     return BaselineError(
-        f"{path} is not a baseline file that can be read: {reason}. Restore it from version control, or delete "
-        "it and record it anew with `pytest --perf --perf-update`"
+        f"{path} is not a baseline file that can be read: {reason}. Restore it from version control, or "
+        "delete it and record it anew with `pytest --perf --perf-update`"
     )
 
 

@@ -89,7 +89,10 @@ def compare(
     history: Mapping[str, Sequence[Sequence[float]]],
     rules: Rules,
 ) -> dict[str, MetricResult]:
-    """Judges every metric. Gated ones without a stored value are ``new``, those without an estimate ``invalid``."""
+    """Judges every metric. Gated ones without a stored value are ``new``.
+
+    Without an estimate a gated quantile is ``inconclusive`` (too few answers to know), anything else ``invalid``.
+    """
     results = {}
     for metric in UNITS:
         estimate = found.get(metric)
@@ -97,7 +100,8 @@ def compare(
         past = stored_ratios(stored, metric)
         if estimate is None:
             if gated:
-                results[metric] = _without_comparison(metric, None, Verdict.INVALID, rules, _MISSING[metric])
+                verdict = Verdict.INCONCLUSIVE if metric in QUANTILES else Verdict.INVALID
+                results[metric] = _without_comparison(metric, None, verdict, rules, _MISSING[metric])
         elif not past:
             results[metric] = _without_comparison(metric, estimate, Verdict.NEW if gated else None, rules, ())
         else:
@@ -108,7 +112,7 @@ def compare(
 _TOO_FEW = ("fewer than ten answers lie beyond this quantile: raise `duration`",)
 _MISSING = {
     "cpu": ("the CPU time of the server's processes cannot be read on this machine",),
-    "throughput": (),
+    "throughput": ("no throughput was measured",),
     "p50": _TOO_FEW,
     "p90": _TOO_FEW,
     "p99": _TOO_FEW,
@@ -136,7 +140,7 @@ def _without_comparison(
 
 
 def _judged(
-    metric: str, estimate: Estimate, past: Sequence[float], history: Sequence[Sequence[float]], rules: Rules
+    metric: str, estimate: Estimate, past: Sequence[tuple[float, float]], history: Sequence[Sequence[float]], rules: Rules
 ) -> MetricResult:
     limit = rules.limits[metric]
     judged = _native.judge_against_sessions(
@@ -199,16 +203,23 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
     return tuple(notes)
 
 
-def stored_ratios(stored: StoredTest | None, metric: str) -> list[float]:
-    """The metric's log ratios of the stored sessions, oldest first."""
+def stored_ratios(stored: StoredTest | None, metric: str) -> list[tuple[float, float]]:
+    """The metric's log ratios of the stored sessions (robust centre, totals), oldest first."""
     sessions = () if stored is None else stored.sessions
-    return [one.metrics[metric].log_ratio for one in sessions if metric in one.metrics]
+    found = [one.metrics[metric] for one in sessions if metric in one.metrics]
+    return [(one.log_ratio, one.totals_log_ratio) for one in found]
 
 
 def session_record(found: Mapping[str, Estimate], recorded: str, commit: str | None, engine: str) -> StoredSession:
     """What a baseline keeps of this session."""
     metrics = {
-        metric: StoredMetric(estimate.ratio.log_ratio, estimate.ratio.se, estimate.candidate, UNITS[metric])
+        metric: StoredMetric(
+            log_ratio=estimate.ratio.log_ratio,
+            totals_log_ratio=estimate.ratio.totals_log_ratio,
+            se=estimate.ratio.se,
+            candidate=estimate.candidate,
+            unit=UNITS[metric],
+        )
         for metric, estimate in found.items()
     }
     return StoredSession(recorded=recorded, commit=commit, engine=engine, metrics=metrics)

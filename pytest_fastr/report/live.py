@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from pytest_fastr.report.quantity import printable, rate_text, time_text
 
 _BAR = 10
-_NAME_SHARE = 0.4
+_NAME_SHARE = 0.25
 
 
 class LiveLine:
@@ -42,9 +42,12 @@ class LiveLine:
             parts.append(f"{rate_text(rps)} rps")
         if p99_us is not None:
             parts.append(f"p99 {time_text(p99_us)}")
+        # Numbers matter more than the whole name, but a number goes whole before the name loses its share.
+        share_of_name = int(self._width * _NAME_SHARE)
+        while len(parts) > 1 and share_of_name + 2 + cell_len("  ".join(parts)) > self._width:
+            parts.pop()
         state = "  ".join(parts)
-        # The numbers matter more than the whole name: it gets what they leave, but not less than its share.
-        room = max(self._width - cell_len(state) - 2, int(self._width * _NAME_SHARE))
+        room = max(self._width - cell_len(state) - 2, share_of_name)
         self.update(f"{self._cut(self._writable(test), room)}  {state}")
 
     def clear(self) -> None:

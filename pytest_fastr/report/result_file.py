@@ -6,6 +6,7 @@ known is null, and so is a number that is not finite: the file is JSON in the st
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -42,13 +43,15 @@ def write(report: SessionReport, path: Path) -> None:
     text = to_json(report)
     try:
         target = path.resolve()
+        if target.is_symlink():
+            # A link that is still one once resolved is a loop; before Python 3.13 `resolve` has raised.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not stat.S_ISREG(os.stat(target).st_mode):
             target.write_text(text, encoding="utf-8")
         else:
             replace_file(target, text)
     except (OSError, RuntimeError) as error:
-        # Path.resolve raises RuntimeError for a loop of links before Python 3.13.
         reason = getattr(error, "strerror", None) or error
         raise ReportError(
             f"cannot write the result file {path}: {reason}; give --perf-json another path"

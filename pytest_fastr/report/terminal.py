@@ -35,6 +35,7 @@ __all__ = ["paragraph", "render"]
 MIN_WIDTH = 20
 _MIN_NAME = 24
 _MIN_COMPACT_NAME = 18
+_MIN_WARNED_NAME = 30
 _GAP = 2
 _GLUE = "\u00a0"
 _STYLES = {
@@ -105,7 +106,7 @@ class _Page:
         return [Text(line.replace(_GLUE, " "), style=style) for line in lines]
 
     def packed(self, parts: Sequence[str], style: str) -> list[Text]:
-        """The parts on one line, or on as few as hold each part whole."""
+        """The parts on one line, or on as few as hold each part whole; the first line has the style."""
         lines = list(parts[:1])
         for part in parts[1:]:
             joined = f"{lines[-1]}{self.separator}{part}"
@@ -113,7 +114,12 @@ class _Page:
                 lines[-1] = joined
             else:
                 lines.append(part)
-        return [text for line in lines for text in self.wrapped(line, style, indent=2)]
+        styles = [style, *[""] * (len(lines) - 1)]
+        return [
+            text
+            for line, one in zip(lines, styles, strict=True)
+            for text in self.wrapped(line, one, indent=2)
+        ]
 
     def cut(self, text: str, width: int) -> str:
         """The text within a width; its middle goes, since names differ at both ends."""
@@ -253,7 +259,7 @@ def _list(rows: Sequence[_Row], page: _Page) -> Iterator[Text]:
 def _names(nodeids: Sequence[str], room: int, page: _Page) -> tuple[list[str], int]:
     """Names of the tests within `room`, and the width they need: as much of the node id as fits in every row.
 
-    Shortening stops where two tests would get the same name; what still needs more than `room` loses its middle.
+    Shortening stops where two tests would get the same name; what still needs more room loses its middle.
     """
     forms = [
         list(nodeids),
@@ -282,7 +288,9 @@ def _split(nodeid: str) -> tuple[str, str]:
 def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
     """A line for each warning, each void reason, the errors, and each confirmation."""
     lines: list[Text] = []
-    names, _ = _names([page.text(test.nodeid) for test in tests], max(_MIN_NAME, page.width // 2), page)
+    names, _ = _names(
+        [page.text(test.nodeid) for test in tests], max(_MIN_WARNED_NAME, page.width // 3), page
+    )
     for name, test in zip(names, tests, strict=True):
         said = [
             (f"{note.level} {note.code}: {note.message}", "red" if note.level == "void" else "yellow")

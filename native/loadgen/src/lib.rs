@@ -6,7 +6,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | [`once`]: one request, looked at closely | `once.rs` |
+//! | [`once()`]: one request, looked at closely | `once.rs` |
 //! | [`warm_up`], [`run`]: a stretch of load on one server | `stretch.rs` |
 //! | [`run_paired`]: two servers in turn, in short slices | `paired.rs`, a side each in `player.rs`, `rounds.rs`, `order.rs` |
 //! | what is to be done | [`Plan`], [`PairedPlan`], [`WarmUp`] in `plan.rs`, [`Request`] in `request.rs`, [`Pacer`] in `pacer.rs` |

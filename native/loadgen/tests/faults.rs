@@ -1,5 +1,7 @@
 //! Servers that answer badly or not at all: each fault is counted under its own name, and none hangs.
 
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not know for tests
+
 mod server;
 
 use std::io;
@@ -156,10 +158,13 @@ fn an_answer_without_end_is_a_timeout() {
 #[test]
 fn a_server_that_answers_before_it_has_read_the_request_is_understood() {
     const LENGTH: usize = 32_000_000;
+    // Whether the request is written whole before the answer is seen is up to chance; either is fine.
     let server = Server::start(|peer| {
-        peer.request()?;
-        peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")?;
-        peer.wait_for_close()
+        while peer.request()? {
+            peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")?;
+            peer.body(LENGTH)?;
+        }
+        Ok(())
     });
     let mut request = get("/");
     request.bytes = format!("POST / HTTP/1.1\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();

@@ -1,5 +1,7 @@
 //! One request, looked at closely.
 
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not know for tests
+
 mod server;
 
 use std::time::Duration;

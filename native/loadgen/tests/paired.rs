@@ -1,5 +1,7 @@
 //! Two servers in turn.
 
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy does not know for tests
+
 mod server;
 
 use std::io;

@@ -4,6 +4,7 @@
 
 mod asgi;
 mod engine;
+mod family;
 mod lifeline;
 mod load;
 mod stats;
@@ -14,6 +15,8 @@ mod _native {
     use crate::asgi::{Completed, Receive, Send, Waiting};
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::family::end_family;
     #[pymodule_export]
     use crate::lifeline::watch_lifeline;
     #[pymodule_export]

@@ -1,8 +1,8 @@
 //! Quantiles of response times, side against side, with an error from resampling whole chunks.
 //!
-//! A quantile has no per-block log ratio: a block holds too few samples. So the samples of all chunks are pooled, and the
-//! error comes from drawing epochs, and chunks within them, again with replacement. A chunk's two sides are drawn
-//! together, which keeps what both had in common (a burst of steal) out of the ratio.
+//! A quantile has no per-block log ratio: a block holds too few samples. So the samples of all chunks are pooled,
+//! and the error comes from drawing epochs, and chunks within them, again with replacement. A chunk's two sides are
+//! drawn together, which keeps what both had in common (a burst of steal) out of the ratio.
 
 use crate::block::Side;
 use crate::error::StatsError;
@@ -47,7 +47,8 @@ pub struct QuantileEstimate {
     pub b_ns: u64,
     /// Log ratio of the two.
     pub log_ratio: f64,
-    /// Its standard error. Zero when every resample met the same two buckets: then the error is below a bucket's width.
+    /// Its standard error. Zero when every resample met the same two buckets: then the error is below a bucket's
+    /// width.
     pub se: f64,
     /// Degrees of freedom of `se`.
     pub df: f64,
@@ -80,15 +81,16 @@ impl QuantileEstimate {
 
 /// Compares quantile `q` (a fraction) of the pooled response times; each inner vector holds one epoch's chunks.
 ///
-/// Two resamplings give the error its parts. Chunks alone are drawn again within their epochs: the error within. Epochs
-/// and then their chunks are drawn again: what is more than the error within is the spread between epochs. Both parts
-/// are corrected for the few they were drawn from (`n / (n - 1)`) and added, with degrees of freedom after Welch and
-/// Satterthwaite. The same `seed` gives the same answer. A single epoch cannot see the bias of its pair of processes.
+/// Two resamplings give the error its parts. Chunks alone are drawn again within their epochs: the error within.
+/// Epochs and then their chunks are drawn again: what is more than the error within is the spread between epochs.
+/// Both parts are corrected for the few they were drawn from (`n / (n - 1)`) and added, with degrees of freedom
+/// after Welch and Satterthwaite. The same `seed` gives the same answer. A single epoch cannot see the bias of its
+/// pair of processes.
 ///
 /// # Errors
 ///
-/// [`StatsError::InvalidQuantile`], [`StatsError::TooFewResamples`] (fewer than 100), [`StatsError::TooFewChunks`] (fewer
-/// than five), [`StatsError::NoEpochs`] for an epoch without chunks or no epoch, [`StatsError::EmptyChunk`],
+/// [`StatsError::InvalidQuantile`], [`StatsError::TooFewResamples`] (fewer than 100), [`StatsError::TooFewChunks`]
+/// (fewer than five), [`StatsError::NoEpochs`] for an epoch without chunks or no epoch, [`StatsError::EmptyChunk`],
 /// [`StatsError::TooFewSamples`] by the ten-samples rule, [`StatsError::ZeroQuantile`].
 pub fn quantile_log_ratio(
     epochs: &[Vec<ChunkPair>],
@@ -269,8 +271,8 @@ impl Resampler {
 
 /// For every bucket value of one side, how many samples of each chunk lie at or below it.
 ///
-/// A resample is a weight per chunk, so its quantile is found by halving over the values, each step one weighted sum
-/// over the chunks: resampling costs no more than the logarithm of the number of buckets.
+/// A resample is a weight per chunk, so its quantile is found by halving over the values, each step one weighted
+/// sum over the chunks: resampling costs no more than the logarithm of the number of buckets.
 struct CumulativeTable {
     /// Ascending.
     values: Vec<u64>,

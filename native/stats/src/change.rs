@@ -21,9 +21,9 @@ pub struct Spread {
 
 /// What a baseline keeps of one session of one test and metric.
 ///
-/// A baseline that keeps the robust centre only gives it for both, and loses this: an app whose rare costs its reference
-/// does not share (a garbage collector) shows them as a lasting difference between totals and centre, which is then
-/// reported as bursts in every run.
+/// A baseline that keeps the robust centre only gives it for both, and loses this: an app whose rare costs its
+/// reference does not share (a garbage collector) shows them as a lasting difference between totals and centre,
+/// which is then reported as bursts in every run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoredSession {
     /// The session's robust log ratio, candidate to reference.
@@ -49,9 +49,10 @@ pub struct Change {
 
 /// Learns the spread between sessions; each inner slice holds the log ratios of one test's stored sessions.
 ///
-/// Until the best-covered test has `enough` sessions, the spread is the larger of `prior_sd` and the sample's pooled
-/// standard deviation, and the prior counts for as much as the sessions that will replace it (`enough - 1` degrees of
-/// freedom). From then on the sample decides alone. Never below 0.1 %, so that copies of one session prove nothing.
+/// Until the best-covered test has `enough` sessions, the spread is the larger of `prior_sd` and the sample's
+/// pooled standard deviation, and the prior counts for as much as the sessions that will replace it (`enough - 1`
+/// degrees of freedom). From then on the sample decides alone. Never below 0.1 %, so that copies of one session
+/// prove nothing.
 ///
 /// # Errors
 ///
@@ -90,7 +91,8 @@ pub fn session_spread(
 ///
 /// # Errors
 ///
-/// [`StatsError::NoStoredSessions`], or [`StatsError::Unusable`] for a number that is NaN, infinite or out of range.
+/// [`StatsError::NoStoredSessions`], or [`StatsError::Unusable`] for a number that is NaN, infinite or out of
+/// range.
 pub fn change_against_sessions(
     now: &SessionEstimate,
     stored: &[StoredSession],

@@ -28,8 +28,8 @@ pub fn normal_quantile(p: f64) -> f64 {
 
 /// Quantile of Student's t with `df` degrees of freedom, which need not be whole and may be infinite.
 ///
-/// `p <= 0` gives minus infinity and `p >= 1` infinity, so that an impossible demand is never met. NaN, or degrees of
-/// freedom that are not positive, give NaN.
+/// `p <= 0` gives minus infinity and `p >= 1` infinity, so that an impossible demand is never met. NaN, or degrees
+/// of freedom that are not positive, give NaN.
 #[must_use]
 pub fn student_t_quantile(p: f64, df: f64) -> f64 {
     if df.is_nan() || df <= 0.0 {
@@ -93,8 +93,8 @@ fn expanded_t(z: f64, df: f64) -> f64 {
 
 /// The positive `t` beyond which a share `tail` lies, by halving an interval of `ln t`.
 ///
-/// Halving always ends, which the iteration of the library's own inverse does not always. The
-/// probability of the tails is taken far out and that of the middle near zero, each where its argument keeps its digits.
+/// Halving always ends, which the iteration of the library's own inverse does not always. The probability of the
+/// tails is taken far out and that of the middle near zero, each where its argument keeps its digits.
 fn solved_t(tail: f64, df: f64) -> f64 {
     let too_small = |ln_t: f64| {
         let squared = (2.0 * ln_t).exp();

@@ -1,8 +1,8 @@
 //! An epoch: the blocks of one pair of fresh server processes, condensed into one estimate.
 //!
-//! Two estimates stand side by side. The *centre* is a 20 % trimmed mean of the blocks' log ratios, which a burst of
-//! steal cannot move. The *totals* are the ratio of the sums, which nothing can hide from: a cost that one request in
-//! a thousand pays is trimmed out of the centre and shows there. `session.rs` puts epochs together.
+//! Two estimates stand side by side. The *centre* is a 20 % trimmed mean of the blocks' log ratios, which a burst
+//! of steal cannot move. The *totals* are the ratio of the sums, which nothing can hide from: a cost that one
+//! request in a thousand pays is trimmed out of the centre and shows there. `session.rs` puts epochs together.
 
 use crate::block::{Block, CostMetric};
 use crate::error::StatsError;
@@ -29,9 +29,9 @@ pub struct EpochEstimate {
 
 /// Condenses the blocks of one epoch.
 ///
-/// A short block may have used no CPU time by a coarse clock. All blocks are then combined in equal groups of 2, 4, 8...
-/// neighbours, until no group is without CPU time on either side; equal groups, because a group that grows until it
-/// happens to be non-zero would be a stopping rule that looks at the data.
+/// A short block may have used no CPU time by a coarse clock. All blocks are then combined in equal groups of 2, 4,
+/// 8... neighbours, until no group is without CPU time on either side; equal groups, because a group that grows
+/// until it happens to be non-zero would be a stopping rule that looks at the data.
 ///
 /// # Errors
 ///

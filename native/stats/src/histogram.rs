@@ -24,8 +24,8 @@ impl SparseHistogram {
 /// Quantile `q` (a fraction) of several histograms taken together: the value of the bucket that holds it, nothing
 /// interpolated.
 ///
-/// `None` when fewer than ten samples lie beyond it (the ten-samples rule), and for a `q` that is not strictly between
-/// 0 and 1.
+/// `None` when fewer than ten samples lie beyond it (the ten-samples rule), and for a `q` that is not strictly
+/// between 0 and 1.
 #[must_use]
 pub fn quantile(histograms: &[&SparseHistogram], q: f64) -> Option<u64> {
     let samples: u128 = histograms.iter().map(|one| one.samples()).sum();

@@ -1,7 +1,7 @@
 //! The verdict: what a [`Change`] means under a [`Rule`].
 //!
-//! Everything is decided in log ratios and reported as fractions (`0.183` is +18.3 %). A limit is the fraction the user
-//! reads: 5 % means a CPU cost of 1.05 times, and a throughput of 0.95 times, the baseline's.
+//! Everything is decided in log ratios and reported as fractions (`0.183` is +18.3 %). A limit is the fraction the
+//! user reads: 5 % means a CPU cost of 1.05 times, and a throughput of 0.95 times, the baseline's.
 
 use crate::block::Direction;
 use crate::change::Change;
@@ -29,7 +29,8 @@ pub enum Verdict {
 pub struct Rule {
     /// Which way the metric gets better.
     pub direction: Direction,
-    /// The change that matters, as a fraction above 0; below 1 where higher is better (nothing can lose more than all).
+    /// The change that matters, as a fraction above 0; below 1 where higher is better (nothing can lose more than
+    /// all).
     pub limit: f64,
     /// One-sided probability of calling an unchanged metric regressed, already divided over the build's comparisons
     /// (see [`crate::bonferroni`]).
@@ -49,21 +50,20 @@ pub struct Judgement {
     pub low: f64,
     /// Upper end of the two-sided interval. Infinite when the run bounded nothing.
     pub high: f64,
-    /// The smallest worsening that this run would have called regressed four times out of five; never below the limit.
-    /// Infinite (or 1, where higher is better) when the run could have seen nothing.
+    /// The smallest worsening that this run would have called regressed four times out of five; never below the
+    /// limit. Infinite (or 1, where higher is better) when the run could have seen nothing.
     pub smallest_detectable: f64,
-    /// The totals disagree with the robust centre by more than both errors explain and by more than the limit: rare,
-    /// large costs.
+    /// The totals disagree with the robust centre by more than both errors explain and by more than the limit:
+    /// rare, large costs.
     pub bursts: bool,
 }
 
 /// Judges a change.
 ///
 /// *Regressed*: the worsening is at least the limit, and its lower bound at `false_alarm` lies beyond zero.
-/// *Improved*: the mirror image, and the totals' upper bound of worsening lies below the limit; otherwise a rare cost
-/// would pass as an improvement.
-/// *Equivalent*: the upper bounds of worsening at `confidence` lie below the limit, the centre's and the totals'.
-/// *Inconclusive*: neither. A standard error of zero is taken at its word.
+/// *Improved*: the mirror image, and the totals' upper bound of worsening lies below the limit; otherwise a rare
+/// cost would pass as an improvement. *Equivalent*: the upper bounds of worsening at `confidence` lie below the
+/// limit, the centre's and the totals'. *Inconclusive*: neither. A standard error of zero is taken at its word.
 ///
 /// # Errors
 ///
@@ -337,7 +337,8 @@ mod tests {
 
     #[test]
     fn the_smallest_detectable_change_is_seen_four_times_out_of_five() {
-        // At that change the estimate exceeds the threshold with probability 0.8, whichever condition is the harder.
+        // At that change the estimate exceeds the threshold with probability 0.8, whichever condition is the
+        // harder.
         for se in [0.001, 0.05] {
             let judged = judge(&change(1.0, se), &rule(COST)).unwrap();
             let needed = (student_t_quantile(0.999, 20.0) * se).max(1.05_f64.ln());

@@ -1,8 +1,8 @@
 //! A session of one test and metric: the mean over its epochs, with an error that knows about processes.
 //!
-//! The error within an epoch says how well *this* pair of processes was measured. Fresh pairs differ by more (memory
-//! layout, hash seeds), and only the spread between epochs shows it, so that spread decides and the error within is a
-//! floor. `change.rs` compares a session with a baseline.
+//! The error within an epoch says how well *this* pair of processes was measured. Fresh pairs differ by more
+//! (memory layout, hash seeds), and only the spread between epochs shows it, so that spread decides and the error
+//! within is a floor. `change.rs` compares a session with a baseline.
 
 use crate::epoch::EpochEstimate;
 use crate::error::{degrees, finite, non_negative, StatsError};
@@ -27,11 +27,11 @@ pub struct SessionEstimate {
 
 /// Puts the epochs of a session together.
 ///
-/// From two epochs on, the standard error comes from the variance between epochs, pooled with `pooled`, their degrees of
-/// freedom added; it is never below the error within, `sqrt(sum se^2) / E`, and where that floor holds the smaller of
-/// the two degrees of freedom is used. A single epoch has no spread: its own error and, where given, the pooled variance
-/// are added, with degrees of freedom after Welch and Satterthwaite. *A single epoch without a pool cannot see the bias
-/// of its pair of processes at all.*
+/// From two epochs on, the standard error comes from the variance between epochs, pooled with `pooled`, their
+/// degrees of freedom added; it is never below the error within, `sqrt(sum se^2) / E`, and where that floor holds
+/// the smaller of the two degrees of freedom is used. A single epoch has no spread: its own error and, where given,
+/// the pooled variance are added, with degrees of freedom after Welch and Satterthwaite. *A single epoch without a
+/// pool cannot see the bias of its pair of processes at all.*
 ///
 /// `pooled` must not contain this test's own epochs (see [`crate::pool_between_epochs`]).
 ///

@@ -17,10 +17,10 @@ const MOST_TOLERANCE: f64 = 0.25;
 
 /// Whether a server is warm, from its throughput in consecutive windows of equal length.
 ///
-/// True when the last three windows agree within 5 %, or within their noise where a noisy machine makes that impossible
-/// (estimated from the last 6 to 12 windows in a way that a rising throughput does not feed), and show no upward trend:
-/// the last is not above the first of the three by more than half of that. False for fewer windows, and for a window
-/// that is zero, negative, NaN or infinite.
+/// True when the last three windows agree within 5 %, or within their noise where a noisy machine makes that
+/// impossible (estimated from the last 6 to 12 windows in a way that a rising throughput does not feed), and show
+/// no upward trend: the last is not above the first of the three by more than half of that. False for fewer
+/// windows, and for a window that is zero, negative, NaN or infinite.
 #[must_use]
 pub fn is_steady(rates: &[f64]) -> bool {
     let Some(start) = rates.len().checked_sub(AGREEING) else {
@@ -39,8 +39,8 @@ pub fn is_steady(rates: &[f64]) -> bool {
     (highest - lowest) / level <= tolerance && rise <= tolerance / 2.0
 }
 
-/// Standard deviation of a window around a straight line, from the median size of second differences: a trend cancels
-/// in them, and the median does not see the bend where a warm-up ends.
+/// Standard deviation of a window around a straight line, from the median size of second differences: a trend
+/// cancels in them, and the median does not see the bend where a warm-up ends.
 fn noise_sd(rates: &[f64]) -> Option<f64> {
     let start = rates.len().saturating_sub(*NOISE_WINDOWS.end());
     let recent = &rates[start..];

@@ -25,12 +25,12 @@ impl PooledVariance {
 
 /// Between-epoch variance over tests: each inner vector holds the epochs' log ratios of one test and metric.
 ///
-/// A t with the few degrees of freedom of one test's epochs is useless at 1 % over many tests; the epochs of all tests
-/// together are not. Give [`crate::session_estimate`] the pool of the *other* tests (and of the profile's history): it
-/// adds the test's own variance itself.
+/// A t with the few degrees of freedom of one test's epochs is useless at 1 % over many tests; the epochs of all
+/// tests together are not. Give [`crate::session_estimate`] the pool of the *other* tests (and of the profile's
+/// history): it adds the test's own variance itself.
 ///
-/// A test with fewer than two epochs says nothing about a spread and is left out, as is one with a value that is not
-/// finite. `None` when none is left.
+/// A test with fewer than two epochs says nothing about a spread and is left out, as is one with a value that is
+/// not finite. `None` when none is left.
 #[must_use]
 pub fn pool_between_epochs(tests: &[Vec<f64>]) -> Option<PooledVariance> {
     tests

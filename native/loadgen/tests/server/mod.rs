@@ -1,6 +1,7 @@
 //! Servers whose every byte is scripted: a thread for each connection, all joined when the server is dropped.
 
 #![allow(dead_code)] // every test file uses a part of it
+#![allow(clippy::unwrap_used)] // only tests call this; clippy knows tests by their attribute alone
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

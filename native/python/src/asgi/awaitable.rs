@@ -140,9 +140,11 @@ impl Waiting {
         value: Option<Bound<'_, PyAny>>,
         traceback: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
+        let error = thrown(kind, value, traceback);
         match self.inner() {
-            Some(future) => future.call_method1(py, intern!(py, "throw"), (kind, value, traceback)),
-            None => Err(thrown(kind, value, traceback)),
+            // One argument: Python warns of the three since 3.12.
+            Some(future) => future.call_method1(py, intern!(py, "throw"), (error.into_value(py),)),
+            None => Err(error),
         }
     }
 

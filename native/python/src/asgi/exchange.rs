@@ -90,6 +90,13 @@ pub(crate) struct AsgiExchange {
     waiting: Mutex<Vec<Py<PyAny>>>,
 }
 
+/// From this many futures on, done ones are taken off the list.
+const WAITING_TO_SORT_OUT: usize = 4;
+
+fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    future.call_method0(intern!(future.py(), "done"))?.is_truthy()
+}
+
 impl Wake for AsgiExchange {
     fn wake(self: Arc<Self>) {
         let batch = self.app.batch.clone();
@@ -114,16 +121,26 @@ impl AsgiExchange {
     /// A future of the event loop that is resolved at the next wake.
     pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let future = self.app.create_future.call0(py)?;
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(future.clone_ref(py));
+        let mut waiting = self.take_waiting();
+        if waiting.len() >= WAITING_TO_SORT_OUT {
+            // An application that polls for a disconnect cancels one future each time.
+            waiting.retain(|one| !is_done(one.bind(py)).unwrap_or(true));
+        }
+        waiting.push(future.clone_ref(py));
+        // Cancelling and sorting out may run Python code, which the lock must not be held over.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).append(&mut waiting);
         Ok(future)
     }
 
+    fn take_waiting(&self) -> Vec<Py<PyAny>> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for future in waiting {
+        for future in self.take_waiting() {
             let future = future.bind(py);
             // A cancelled task has cancelled its future.
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            if !is_done(future)? {
                 future.call_method1(intern!(py, "set_result"), (py.None(),))?;
             }
         }

@@ -5,12 +5,12 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use fastr_engine::{Finish, Received, ResponseError};
-use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::awaitable::Until;
 use super::exchange::AsgiExchange;
@@ -82,10 +82,10 @@ impl Send {
     fn start(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = message.py();
         let status: u16 = message.get_item(intern!(py, "status"))?.extract()?;
-        let mut headers: Vec<(PyBackedBytes, PyBackedBytes)> = Vec::new();
+        let mut headers = Vec::new();
         if let Some(fields) = optional(message, intern!(py, "headers"))? {
             for field in fields.try_iter()? {
-                headers.push(field?.extract()?);
+                headers.push(header(&field?)?);
             }
         }
         let fields = headers.iter().map(|(name, value)| (&**name, &**value));
@@ -104,6 +104,27 @@ impl Send {
         };
         self.0.exchange.send(bytes, more).map_err(response_error)
     }
+}
+
+/// One header field: ASGI says an iterable of two byte strings, which is mostly a tuple and often a list.
+fn header(field: &Bound<'_, PyAny>) -> PyResult<(PyBackedBytes, PyBackedBytes)> {
+    if let Ok(pair) = field.cast::<PyTuple>() {
+        if pair.len() == 2 {
+            return Ok((header_part(&pair.get_borrowed_item(0)?)?, header_part(&pair.get_borrowed_item(1)?)?));
+        }
+    }
+    let parts = field.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    match parts.as_slice() {
+        [name, value] => Ok((header_part(name)?, header_part(value)?)),
+        _ => Err(PyValueError::new_err(format!("a response header is a name and a value, not {} items", parts.len()))),
+    }
+}
+
+fn header_part(part: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
+    part.extract().map_err(|_| {
+        let kind = part.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("names and values of response headers must be bytes, not {kind}"))
+    })
 }
 
 fn body_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {

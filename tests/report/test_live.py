@@ -1,0 +1,123 @@
+"""The live line is drawn when called, stays on one line, and never disturbs the measurement."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+
+import pytest
+from rich.cells import cell_len
+
+from pytest_fastr.report.live import LiveLine
+
+
+def screen(written: str) -> str:
+    """What a terminal shows on its line after these characters."""
+    cells: list[str] = []
+    column = 0
+    for one in written:
+        assert one != "\n"
+        if one == "\r":
+            column = 0
+            continue
+        cells[column : column + 1] = [one]
+        column += 1
+    return "".join(cells).rstrip()
+
+
+def test_nothing_is_written_when_it_is_not_enabled() -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream, enabled=False, width=80)
+    line.update("text")
+    line.show("test", "load", 0.5, 1.0, 1.0)
+    line.clear()
+    assert stream.getvalue() == ""
+
+
+def test_a_shorter_text_covers_the_longer_one_before() -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream, enabled=True, width=80)
+    line.update("a long text")
+    line.update("short")
+    assert screen(stream.getvalue()) == "short"
+
+
+def test_clearing_leaves_an_empty_line_and_the_cursor_at_its_beginning() -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream, enabled=True, width=80)
+    line.update("text")
+    line.clear()
+    assert screen(stream.getvalue()) == ""
+    assert stream.getvalue().endswith("\r")
+    before = stream.getvalue()
+    line.clear()
+    assert stream.getvalue() == before
+
+
+def test_progress_shows_test_phase_share_and_numbers() -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=100).show("t.py::test_x", "load", 0.43, 1234.5, 4100.0)
+    assert screen(stream.getvalue()) == "t.py::test_x  load  [####......]  43 %  1,234 rps  p99 4.10 ms"
+
+
+def test_numbers_that_are_not_known_yet_are_left_out() -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=100).show("test_x", "warm-up", 0.0)
+    assert screen(stream.getvalue()) == "test_x  warm-up  [..........]   0 %"
+
+
+@pytest.mark.parametrize("fraction", [-1.0, 0.0, 1.0, 7.0, math.nan, math.inf])
+def test_any_share_is_drawn_from_none_to_all(fraction: float) -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=100).show("test_x", "load", fraction)
+    assert stream.getvalue().endswith(("  0 %", "100 %"))
+
+
+@pytest.mark.parametrize("width", [1, 2, 10, 40, 60, 80])
+def test_the_line_leaves_the_last_column_free(width: int) -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream, enabled=True, width=width)
+    line.show("tests/test_漢字.py::test_" + "検索" * 40, "load", 0.5, 1234.5, 4100.0)
+    assert cell_len(stream.getvalue().removeprefix("\r")) <= max(1, width - 1)
+
+
+def test_the_numbers_outlive_a_long_name() -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=80).show("test_" + "x" * 200, "load", 0.5, 1234.5, 4100.0)
+    assert screen(stream.getvalue()).endswith("p99 4.10 ms")
+
+
+def test_what_a_name_holds_never_reaches_the_terminal_as_a_command() -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=80).update("a\x1b[2Jb\nc")
+    assert stream.getvalue() == "\ra\\x1b[2Jb\\nc"
+
+
+def test_a_terminal_that_cannot_write_a_character_gets_it_escaped() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    LiveLine(stream, enabled=True, width=80).update("tést")
+    assert raw.getvalue() == b"\rt\\xe9st"
+
+
+def test_a_terminal_that_went_away_does_not_end_the_measurement() -> None:
+    class Gone(io.StringIO):
+        calls = 0
+
+        def write(self, text: str) -> int:
+            Gone.calls += 1
+            raise BrokenPipeError
+
+    line = LiveLine(Gone(), enabled=True, width=80)
+    line.update("one")
+    line.update("two")
+    line.clear()
+    assert Gone.calls == 1
+
+
+def test_it_has_no_thread() -> None:
+    before = threading.active_count()
+    line = LiveLine(io.StringIO(), enabled=True, width=80)
+    line.update("text")
+    assert threading.active_count() == before

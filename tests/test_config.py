@@ -1,0 +1,231 @@
+"""The configuration is read whole, and refused in words."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_fastr.config import (
+    DEFAULT_LIMITS,
+    Config,
+    load_config,
+    parse_config,
+    parse_count,
+    parse_duration,
+    parse_limit,
+    parse_limits,
+)
+from pytest_fastr.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_no_file_and_no_table_mean_defaults(tmp_path: Path) -> None:
+    assert load_config(tmp_path) == Config()
+    assert load_config(write(tmp_path, "[tool.other]\nx = 1\n")) == Config()
+    assert load_config(write(tmp_path, "")) == Config()
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    table = """
+    [tool.pytest-fastr]
+    app = "shop.main:app"
+    baselines = "perf/baselines"
+    users = 8
+    duration = "500ms"
+    epochs = 3
+    limit = { cpu = "2%", p99 = 0.2 }
+    gate = ["cpu", "memory"]
+    false_alarm = "5%"
+    inconclusive = "fail"
+    new = "pass"
+    startup_timeout = "2m"
+    request_timeout = 1.5
+    warmup_max = 1
+    mount = "asgi"
+    [tool.pytest-fastr.env]
+    DATABASE_URL = "sqlite://"
+    """
+    assert load_config(write(tmp_path, table)) == Config(
+        app="shop.main:app",
+        baselines="perf/baselines",
+        users=8,
+        duration_s=0.5,
+        epochs=3,
+        limit={**DEFAULT_LIMITS, "cpu": 0.02, "p99": 0.2},
+        gate=("cpu", "memory"),
+        false_alarm=0.05,
+        inconclusive="fail",
+        new="pass",
+        startup_timeout_s=120.0,
+        request_timeout_s=1.5,
+        warmup_max_s=1.0,
+        env={"DATABASE_URL": "sqlite://"},
+        mount="asgi",
+    )
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"here: unknown key `durations`; did you mean `duration`\?"):
+        parse_config({"durations": "5s"}, "here")
+
+
+def test_a_key_like_no_other_is_refused_with_all_known_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown key `zzz`; known are app, baselines, "):
+        parse_config({"zzz": 1}, "here")
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"`limit`: unknown metric `p98`; did you mean `p9"):
+        parse_config({"limit": {"p98": "2%"}}, "here")
+    with pytest.raises(ConfigError, match=r"`gate`: unknown metric `troughput`; did you mean `throughput`"):
+        parse_config({"gate": ["troughput"]}, "here")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("app", 1),
+        ("app", " "),
+        ("users", True),
+        ("users", 0),
+        ("users", 2.0),
+        ("users", "20"),
+        ("duration", "5 hours"),
+        ("duration", False),
+        ("duration", -1),
+        ("epochs", None),
+        ("limit", "2%"),
+        ("gate", "cpu"),
+        ("gate", []),
+        ("gate", [1]),
+        ("false_alarm", "60%"),
+        ("inconclusive", "maybe"),
+        ("new", True),
+        ("env", ["A=1"]),
+        ("env", {"A": 1}),
+        ("env", {"A=B": "1"}),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key_itself_and_an_example(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({key: value}, "here")
+    message = str(caught.value)
+    assert message.startswith("here: ") or message.startswith("a name in here: ")
+    assert f"`{key}`" in message
+    shown = value["A"] if value == {"A": 1} else next(iter(value)) if value == {"A=B": "1"} else value
+    assert f"is {shown!r}; it must be " in message
+
+
+def test_a_metric_gated_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="names a metric twice"):
+        parse_config({"gate": ["cpu", "cpu"]}, "here")
+
+
+def test_a_mount_that_does_not_exist_is_refused_with_the_one_that_does() -> None:
+    with pytest.raises(ConfigError, match="'wsgi'; the mount that exists is \"asgi\""):
+        parse_config({"mount": "wsgi"}, "here")
+
+
+def test_a_syntax_error_is_told_with_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pyproject\.toml is not valid TOML: .*line 3"):
+        load_config(write(tmp_path, "[tool.pytest-fastr]\nusers = 2\nduration =\n"))
+
+
+def test_bytes_that_are_no_text_are_told_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"[tool.pytest-fastr]\napp = '\xff'\n")
+    with pytest.raises(
+        ConfigError, match=r"pyproject\.toml is not valid TOML: it is not UTF-8 \(at line 2\)"
+    ):
+        load_config(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_no_absent_one(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot read .*pyproject\.toml"):
+        load_config(tmp_path)
+
+
+def test_the_underscored_table_is_refused_and_not_overlooked(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"\[tool.pytest_fastr\] is not read; name it \[tool.pytest-fastr\]"
+    ):
+        load_config(write(tmp_path, "[tool.pytest_fastr]\nusers = 2\n"))
+
+
+@pytest.mark.parametrize("text", ["tool = 1\n", "[tool]\npytest-fastr = 1\n"])
+def test_something_else_in_the_tables_place_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="must be a table"):
+        load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("500ms", 0.5), ("5s", 5.0), ("2m", 120.0), ("1.5 s", 1.5), (3, 3.0), (0.25, 0.25)]
+)
+def test_durations_are_seconds(value: object, seconds: float) -> None:
+    assert parse_duration(value, "it") == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "5",
+        "s",
+        "-5s",
+        "0s",
+        "5h",
+        "1e3s",
+        "nan",
+        "٣s",
+        0,
+        -0.0,
+        math.nan,
+        math.inf,
+        True,
+        None,
+        [5],
+        10**400,
+    ],
+)
+def test_what_is_no_duration_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r'it is .*"500ms"'):
+        parse_duration(value, "it")
+
+
+@pytest.mark.parametrize(("value", "fraction"), [("2%", 0.02), ("0.5 %", 0.005), ("150%", 1.5), (0.02, 0.02)])
+def test_limits_are_fractions(value: object, fraction: float) -> None:
+    assert parse_limit(value, "it") == pytest.approx(fraction)
+
+
+@pytest.mark.parametrize("value", ["2", "%", "-2%", "0%", 0, -0.1, math.nan, math.inf, True, None, "50ms"])
+def test_what_is_no_limit_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r'it is .*"2%" or 0.02'):
+        parse_limit(value, "it")
+
+
+def test_a_bare_two_is_not_taken_for_two_hundred_percent() -> None:
+    with pytest.raises(ConfigError, match='would be 200 %; write "2%"'):
+        parse_limit(2, "it")
+
+
+def test_a_throughput_cannot_be_limited_to_a_fall_of_all_of_it() -> None:
+    with pytest.raises(ConfigError, match="below 100 %"):
+        parse_limits({"throughput": "100%"}, "it")
+
+
+def test_a_marker_s_limits_hold_only_what_it_names() -> None:
+    assert parse_limits({"cpu": "2%"}, "it") == {"cpu": 0.02}
+
+
+def test_a_count_is_a_whole_number() -> None:
+    assert parse_count(3, "it") == 3
+    for wrong in (0, -1, 1.0, True, "1"):
+        with pytest.raises(ConfigError, match="whole number"):
+            parse_count(wrong, "it")
