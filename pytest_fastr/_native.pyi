@@ -204,7 +204,11 @@ class Side:
 
     @staticmethod
     def merged(sides: Sequence[Side]) -> Side:
-        """All of them as one: counts, durations and CPU times add up, histograms merge exactly, memory is the largest."""
+        """All of them as one: counts, durations and CPU times add up, histograms merge exactly, memory is the
+        largest.
+
+        An unknown CPU time makes the sum unknown.
+        """
 
 @final
 class Generator:
@@ -256,7 +260,9 @@ class PairedResult:
 class ConnectionPlan:
     """How requests are sent: ``connections`` at once, and seconds after which one counts as timed out."""
 
-    def __new__(cls, connections: int, keep_alive: bool, connect_timeout: float, request_timeout: float) -> ConnectionPlan: ...
+    def __new__(
+        cls, connections: int, keep_alive: bool, connect_timeout: float, request_timeout: float
+    ) -> ConnectionPlan: ...
 
 def once(target: Target, request: Request, timeout: float, keep_body: int, control: Control = None) -> Answer:
     """Sends one request on a fresh connection."""
@@ -375,6 +381,9 @@ def judge_against_sessions(
     false_alarm: float,
     confidence: float,
 ) -> Judgement:
-    """Compares with stored sessions: the log ratio and the log ratio of totals of each. ``history``: those of every test of this hardware profile, from which
-    the session-to-session spread is learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is
-    one-sided and of this comparison alone. Raises ValueError for values that are not numbers."""
+    """Compares with stored sessions: the log ratio and the log ratio of totals of each.
+
+    ``history``: the log ratios of every test of this hardware profile, from which the session-to-session spread is
+    learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is one-sided and of this comparison
+    alone. Raises ValueError for values that are not numbers.
+    """

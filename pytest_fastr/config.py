@@ -186,9 +186,7 @@ def _choice(*choices: str) -> Callable[[object, str], str]:
 
 def _mount(value: object, what: str) -> str:
     if value != "asgi":
-        raise ConfigError(
-            f'{what} is {value!r}; the mount that exists is "asgi", for ASGI apps such as FastAPI'
-        )
+        raise ConfigError(f'{what} is {value!r}; the mount that exists is "asgi", for ASGI apps such as FastAPI')
     return "asgi"
 
 
@@ -219,9 +217,7 @@ def _environment(value: object, what: str) -> Mapping[str, str]:
         raise _refusal(value, what, example)
     for name, text in value.items():
         if not name or "=" in name or "\0" in name:
-            raise _refusal(
-                name, f"a name in {what}", "the name of an environment variable, such as DATABASE_URL"
-            )
+            raise _refusal(name, f"a name in {what}", "the name of an environment variable, such as DATABASE_URL")
         if not isinstance(text, str) or "\0" in text:
             raise _refusal(text, f"{what} of `{name}`", 'a text, such as "1"')
     return MappingProxyType(dict(value))

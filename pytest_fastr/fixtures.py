@@ -111,7 +111,10 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
         unknown = sorted(set(mark.kwargs) - set(MARKER_KEYS))
         if unknown:
             raise ConfigError(f"@pytest.mark.perf: unknown argument {unknown[0]!r}; known are {', '.join(MARKER_KEYS)}")
-        limit = {**given.get("limit", {}), **parse_limits(mark.kwargs.get("limit", {}), "@pytest.mark.perf: `limit`")}
+        limit = {
+            **given.get("limit", {}),
+            **parse_limits(mark.kwargs.get("limit", {}), "@pytest.mark.perf: `limit`"),
+        }
         given = {**given, **mark.kwargs, "limit": limit}
     options = state.options
     duration = parse_duration(given["duration"], "@pytest.mark.perf: `duration`") if "duration" in given else None
@@ -129,7 +132,7 @@ def app_source(app: Any, config: Config) -> AppSource:
     """What ``app=``, ``perf_app`` or the configuration names, as something to start. Raises MountError's children."""
     if app is None:
         raise ConfigError(
-            "no application to test: set `app = \"module:attr\"` in [tool.pytest-fastr], write a fixture `perf_app`, "
+            'no application to test: set `app = "module:attr"` in [tool.pytest-fastr], write a fixture `perf_app`, '
             'or mark the test with @pytest.mark.perf(app="module:attr")'
         )
     target = AppRef.parse(app) if isinstance(app, str) else check_asgi(app, "the application of `perf_app`")
@@ -298,5 +301,3 @@ def perf_server(request: pytest.FixtureRequest) -> Iterator[str]:
     yield server.url
     if source.is_object:
         state.pool.release(source)
-
-

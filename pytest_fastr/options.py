@@ -41,10 +41,17 @@ def add_options(parser: pytest.Parser) -> None:
         "--perf-duration", metavar="TIME", dest="fastr_duration", help="load time per side and test, e.g. 10s"
     )
     group.addoption(
-        "--perf-epochs", metavar="N", type=int, dest="fastr_epochs", help="pairs of fresh server processes per test"
+        "--perf-epochs",
+        metavar="N",
+        type=int,
+        dest="fastr_epochs",
+        help="pairs of fresh server processes per test",
     )
     group.addoption(
-        "--perf-inconclusive", choices=("pass", "fail"), dest="fastr_inconclusive", help="outcome of inconclusive tests"
+        "--perf-inconclusive",
+        choices=("pass", "fail"),
+        dest="fastr_inconclusive",
+        help="outcome of inconclusive tests",
     )
     group.addoption(
         "--perf-new", choices=("pass", "fail"), dest="fastr_new",

@@ -76,7 +76,9 @@ def _live_line(config: pytest.Config) -> LiveLine:
     stream = sys.__stderr__
     capture = config.getoption("capture", "fd")
     # With pytest's capture on, the real terminal is reached through a duplicate of stderr made before it starts.
-    enabled = stream is not None and stream.isatty() and not config.getoption("quiet", 0) and capture in ("fd", "sys", "no")
+    enabled = (
+        stream is not None and stream.isatty() and not config.getoption("quiet", 0) and capture in ("fd", "sys", "no")
+    )
     if not enabled or stream is None:
         return LiveLine(sys.stderr, enabled=False, width=80)
     terminal = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
@@ -110,13 +112,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, Any, None]:
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Ends the servers, writes the result file, and refuses a perf run that measured nothing."""
     state = session.config.stash.get(STATE, None)
     try:
         if state is not None and state.gate is not None:
             _finish(session, state, state.gate)
-        return (yield)
+        yield
     finally:
         if state is not None:
             state.pool.close()

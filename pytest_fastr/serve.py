@@ -17,7 +17,8 @@ from pytest_fastr.mount.target import AppRef
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="python -m pytest_fastr.serve", description="Serve an ASGI application with pytest-fastr's engine."
+        prog="python -m pytest_fastr.serve",
+        description="Serve an ASGI application with pytest-fastr's engine.",
     )
     made.add_argument("app", help="module:attr, or module:factory() for a function that makes the application")
     made.add_argument("--host", default="127.0.0.1")

@@ -140,9 +140,7 @@ def test_a_syntax_error_is_told_with_file_and_line(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_text_are_told_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(b"[tool.pytest-fastr]\napp = '\xff'\n")
-    with pytest.raises(
-        ConfigError, match=r"pyproject\.toml is not valid TOML: it is not UTF-8 \(at line 2\)"
-    ):
+    with pytest.raises(ConfigError, match=r"pyproject\.toml is not valid TOML: it is not UTF-8 \(at line 2\)"):
         load_config(tmp_path)
 
 
@@ -153,9 +151,7 @@ def test_a_file_that_cannot_be_read_is_no_absent_one(tmp_path: Path) -> None:
 
 
 def test_the_underscored_table_is_refused_and_not_overlooked(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"\[tool.pytest_fastr\] is not read; name it \[tool.pytest-fastr\]"
-    ):
+    with pytest.raises(ConfigError, match=r"\[tool.pytest_fastr\] is not read; name it \[tool.pytest-fastr\]"):
         load_config(write(tmp_path, "[tool.pytest_fastr]\nusers = 2\n"))
 
 

@@ -149,9 +149,7 @@ class BaselineStore:
             # A dangling link is somebody's mistake, and not the absence of a baseline.
             for place in (path, self.folder, self.folder.parent):
                 if place.is_symlink() and not place.exists():
-                    raise BaselineError(
-                        f"{place} is a symbolic link to nothing; repair or remove it"
-                    ) from None
+                    raise BaselineError(f"{place} is a symbolic link to nothing; repair or remove it") from None
             return {}
         except OSError as error:
             raise _unreadable(path, error) from error

@@ -55,14 +55,14 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
         "cpu": candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
         "throughput": stretch.requests * 1e9 / stretch.duration_ns,
     }
-    metrics: tuple[Literal["cpu", "throughput"], ...] = ("cpu", "throughput")
-    for metric in metrics:
-        value = values[metric]
+    costs: tuple[Literal["cpu", "throughput"], ...] = ("cpu", "throughput")
+    for cost in costs:
+        value = values[cost]
         if value is None:
             continue
-        epochs = [one.epoch_estimate(metric) for one in paired]
-        ratio = _native.session_estimate(epochs, others.get(metric, ()))
-        found[metric] = Estimate(ratio, tuple(one.log_ratio for one in epochs), value)
+        epochs = [one.epoch_estimate(cost) for one in paired]
+        ratio = _native.session_estimate(epochs, others.get(cost, ()))
+        found[cost] = Estimate(ratio, tuple(one.log_ratio for one in epochs), value)
     for metric, q in QUANTILES.items():
         quantile = candidate.quantile_ns(q)
         ratio_or_none = _native.quantile_estimate(paired, q, BOOTSTRAP_RESAMPLES, seed)
@@ -140,7 +140,11 @@ def _without_comparison(
 
 
 def _judged(
-    metric: str, estimate: Estimate, past: Sequence[tuple[float, float]], history: Sequence[Sequence[float]], rules: Rules
+    metric: str,
+    estimate: Estimate,
+    past: Sequence[tuple[float, float]],
+    history: Sequence[Sequence[float]],
+    rules: Rules,
 ) -> MetricResult:
     limit = rules.limits[metric]
     judged = _native.judge_against_sessions(
@@ -187,17 +191,22 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
     generators = [epoch.paired.generator for epoch in samples.epochs]
     busy = max((one.utilisation or 0.0) for one in generators)
     if busy > BUSY_GENERATOR:
-        note("warn", "generator", f"the load generator was busy {busy:.0%} of the time and may be the limit itself")
+        note(
+            "warn",
+            "generator",
+            f"the load generator was busy {busy:.0%} of the time and may be the limit itself",
+        )
     steal = max((one.steal or 0.0) for one in generators)
     if steal > HIGH_STEAL:
         note("warn", "steal", f"the host took {steal:.0%} of the CPU away while this was measured")
     if not all(epoch.steady for epoch in samples.epochs):
         note("warn", "warm-up", "throughput was not steady when the warm-up ended: raise `warmup_max`")
     if any(side.processes_changed for side in sides):
-        note("warn", "processes", "the server started or ended processes; the CPU time of ended ones is missing")
-    fewest = min(side.connections for side in sides)
-    if fewest < samples.shape.users:
-        note("warn", "connections", f"slow answers: slices used {fewest} of {samples.shape.users} connections")
+        note(
+            "warn",
+            "processes",
+            "the server started or ended processes; the CPU time of ended ones is missing",
+        )
     if samples.forked:
         note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
     return tuple(notes)

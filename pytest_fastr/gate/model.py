@@ -77,9 +77,7 @@ class Policy:
     new: Literal["pass", "fail"] = "pass"
 
 
-def policy_for(
-    inconclusive: Literal["pass", "fail"], new: Literal["auto", "pass", "fail"], in_ci: bool
-) -> Policy:
+def policy_for(inconclusive: Literal["pass", "fail"], new: Literal["auto", "pass", "fail"], in_ci: bool) -> Policy:
     """The policy of a configuration. `auto`: a test without a baseline passes locally and fails in CI."""
     if new == "auto":
         return Policy(inconclusive, "fail" if in_ci else "pass")

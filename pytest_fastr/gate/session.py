@@ -50,6 +50,7 @@ class Measurement:
             "users": self.shape.users,
             "mount": "asgi",
             "request": f"{request.method} {request.path}",
+            "slice_users": self.shape.slice_users,
             "body": hashlib.sha256(request.body).hexdigest()[:16] if request.body else None,
             "expect": request.expect,
         }
@@ -84,8 +85,10 @@ class GateSession:
         """Measures and judges; stores if asked to. Raises MeasurementError, MountError and BaselineError."""
         # Read before loading anything: a baseline that cannot be read must not cost minutes first.
         stored = self._store.load(measurement.nodeid)
+        measurement = _at_the_stored_operating_point(measurement, stored)
         epochs = measurement.shape.epochs
         samples = self._measure(measurement, range(epochs), show)
+        measurement = replace(measurement, shape=samples.shape)
         found = self._estimate(samples)
         notes = [*validity(samples), *_load_changed(measurement, stored)]
         results = self._compare(measurement, found, stored)
@@ -161,6 +164,15 @@ class GateSession:
 
 
 LOAD_CHANGED = "load-changed"
+
+
+def _at_the_stored_operating_point(measurement: Measurement, stored: StoredTest | None) -> Measurement:
+    """Slices as the baseline's, if it was recorded for as many users."""
+    users = measurement.shape.users
+    slices = stored.load.get("slice_users") if stored is not None and stored.load.get("users") == users else None
+    if isinstance(slices, int) and 1 <= slices <= users:
+        return replace(measurement, shape=replace(measurement.shape, slice_users=slices))
+    return measurement
 
 
 def _load_changed(measurement: Measurement, stored: StoredTest | None) -> list[ValidityNote]:

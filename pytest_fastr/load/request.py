@@ -120,7 +120,7 @@ def _headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
             value.encode("latin-1")
         except (AttributeError, UnicodeEncodeError):
             raise LoadError(f"header {name!r}: value {value!r} must be text in Latin-1") from None
-        if any(ord(char) < 32 and char != "\t" or ord(char) == 127 for char in value):
+        if any((ord(char) < 32 and char != "\t") or ord(char) == 127 for char in value):
             raise LoadError(f"header {name!r}: the value holds a control character")
         fields.append((name, value))
     return fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_fastr.errors import StartupError
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from pytest_fastr._native import Receive, Send
 
 Scope = MutableMapping[str, Any]
-AsgiApplication = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+AsgiApplication = Callable[
+    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+]
 LifespanMode = Literal["auto", "on", "off"]
 
 logger = logging.getLogger("pytest_fastr.server")
+
+# How long a cancelled task may take to clean up.
+CANCEL_SECONDS = 2.0
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.3"}
 
@@ -25,7 +30,8 @@ class RequestRunner:
     """Makes an asyncio task of every request and says what went wrong in it."""
 
     def __init__(self, app: AsgiApplication, loop: asyncio.AbstractEventLoop) -> None:
-        self._app = app
+        # Typed as returning anything: what it returns in spite of the protocol is complained about.
+        self._call: Callable[..., Awaitable[Any]] = app
         self._create_task = loop.create_task
         # asyncio keeps only weak references to tasks.
         self.tasks: set[asyncio.Task[None]] = set()
@@ -38,13 +44,15 @@ class RequestRunner:
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            result: Any = await self._app(scope, receive, send)
+            result: Any = await self._call(scope, receive, send)
         except asyncio.CancelledError:
             send.finish()
             raise
         except BaseException as error:
             send.finish()
-            logger.error("Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error)
+            logger.error(
+                "Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error
+            )
             if not isinstance(error, Exception):
                 raise
         else:
@@ -56,10 +64,21 @@ class RequestRunner:
 
     async def cancel(self) -> None:
         """Cancels what still runs and waits for it."""
-        tasks = list(self.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(self.tasks)
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits for them, though not for ever: one may refuse to be cancelled."""
+    if not tasks:
+        return
+    for task in tasks:
+        task.cancel()
+    done, refusing = await asyncio.wait(set(tasks), timeout=CANCEL_SECONDS)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("while cancelling %s", task.get_name(), exc_info=error)
+    if refusing:
+        logger.warning("%d tasks did not end when they were cancelled", len(refusing))
 
 
 class Lifespan:
@@ -89,14 +108,15 @@ class Lifespan:
         self._to_app.put_nowait({"type": "lifespan.startup"})
         await asyncio.wait({self._started, self._task}, return_when=asyncio.FIRST_COMPLETED)
         if self._started.done():
-            self._started.result()
+            await self._outcome(self._started)
             self.state = state
             return
         # The call ended without a word about start-up: this application knows no lifespan.
-        error = self._task.exception()
+        error = await self._end()
         self._task = None
         if self._mode == "on":
-            raise StartupError(f"the application does not support the lifespan protocol: {error!r}") from error
+            reason = f"it raised {error!r}" if error else "its call returned at once"
+            raise StartupError(f"the application does not support the lifespan protocol: {reason}") from error
 
     async def shutdown(self) -> None:
         """Runs the application's shutdown. Raises StartupError when it fails."""
@@ -105,9 +125,23 @@ class Lifespan:
         self._to_app.put_nowait({"type": "lifespan.shutdown"})
         await asyncio.wait({self._stopped, self._task}, return_when=asyncio.FIRST_COMPLETED)
         if self._stopped.done():
-            self._stopped.result()
-        elif error := self._task.exception():
+            await self._outcome(self._stopped)
+        if error := await self._end():
             raise StartupError(f"the application's shutdown failed: {error!r}") from error
+
+    async def _outcome(self, phase: asyncio.Future[None]) -> None:
+        """Raises what the application said about a phase, with the exception that it raised as the cause."""
+        if failure := phase.exception():
+            raise failure from await self._end()
+
+    async def _end(self) -> BaseException | None:
+        """Waits for the end of the application's call. Returns what it raised."""
+        assert self._task is not None
+        await asyncio.wait({self._task}, timeout=CANCEL_SECONDS)
+        if not self._task.done():
+            await cancel_all([self._task])
+            return None
+        return None if self._task.cancelled() else self._task.exception()
 
     async def _run(self, scope: Scope) -> None:
         await self._app(scope, self._to_app.get, self._from_app)
@@ -126,4 +160,7 @@ class Lifespan:
             future.set_result(None)
         else:
             what = "start-up" if phase == "startup" else "shutdown"
-            future.set_exception(StartupError(f"the application's {what} failed:\n{message.get('message', '')}".rstrip()))
+            reason = message.get("message", "")
+            future.set_exception(StartupError(f"the application's {what} failed:\n{reason}".rstrip()))
+            # Nobody asks any more when the server was stopped meanwhile; asyncio must not complain of that.
+            future.exception()

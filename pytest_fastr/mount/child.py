@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import sys
@@ -10,13 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_fastr import _native
-from pytest_fastr.errors import FastrError, PortInUseError
+from pytest_fastr.errors import ConfigError, FastrError, PortInUseError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_PORT_IN_USE = 3
+
+# In the environment of a server process, and so of everything it starts: by this the parent finds processes that
+# have left the server's group and outlived it.
+MARK = "PYTEST_FASTR_SERVER"
 
 # Blocking handlers run in threads; at the default of 5 ms one that computes holds up every request on the I/O thread,
 # and at 0.5 ms short handlers are interrupted so often that a request costs a tenth more.
@@ -43,7 +49,9 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         os.set_inheritable(pipes.ready, False)
     if pipes.lifeline is not None:
         os.set_inheritable(pipes.lifeline, False)
-        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS)
+        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS, _own_mark())
+        # Registered before the application's own clean-up, so that it runs after it.
+        atexit.register(end_own_family)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     told = False
 
@@ -72,22 +80,38 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         if error.__cause__ is not None:
             sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
         print(f"pytest-fastr: {error}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            return EXIT_USAGE
         return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
     return 0
 
 
+def end_own_family() -> None:
+    """Kills what the application has started and not ended. After this process nobody could find all of it."""
+    _native.end_family(os.getpid(), _own_mark())
+
+
+def _own_mark() -> str:
+    value = os.environ.get(MARK)
+    return f"{MARK}={value}" if value else ""
+
+
 def source_file(app: Any) -> str | None:
     """The file an application's own code comes from: its routes' first endpoint, or the application itself."""
-    candidates = [getattr(route, "endpoint", None) for route in getattr(app, "routes", [])]
+    routes = getattr(app, "routes", None)
+    candidates = [getattr(route, "endpoint", None) for route in routes] if isinstance(routes, list) else []
     own = [one for one in candidates if one is not None and not _is_framework(one)]
     for candidate in [*own, app, type(app)]:
         try:
-            return inspect.getsourcefile(inspect.unwrap(candidate))
+            file = inspect.getsourcefile(inspect.unwrap(candidate))
         except (TypeError, ValueError):
             continue
+        # A mock answers every attribute, with anything.
+        if isinstance(file, str):
+            return file
     return None
 
 
 def _is_framework(endpoint: Any) -> bool:
-    module = getattr(endpoint, "__module__", None) or ""
+    module = str(getattr(endpoint, "__module__", None) or "")
     return module.partition(".")[0] in ("fastapi", "starlette")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ class EngineSelector(selectors.BaseSelector):
         fileno = getattr(inner, "fileno", None)
         if fileno is None:
             inner.close()
-            raise OSError(f"{type(inner).__name__} cannot be watched: this platform has neither epoll nor kqueue")
+            raise OSError(
+                f"{type(inner).__name__} cannot be watched: this platform has neither epoll nor kqueue"
+            )
         self._inner = inner
-        self._turn = engine.turn
+        self._turn: Callable[[float | None, bool], bool] = engine.turn
         self._drained = False
         engine.watch(fileno())
 
@@ -62,6 +64,8 @@ class EngineSelector(selectors.BaseSelector):
 
     def close(self) -> None:
         self._inner.close()
+        # The engine holds the application, which holds the loop, and the collector cannot see through the engine.
+        self._turn = _closed_turn
 
 
 class EngineEventLoop(asyncio.SelectorEventLoop):
@@ -72,8 +76,20 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._wake_engine = engine.wake
+        self._wake_engine: Callable[[], None] = engine.wake
         super().__init__(EngineSelector(engine))
 
     def _write_to_self(self) -> None:
         self._wake_engine()
+
+    def close(self) -> None:
+        super().close()
+        self._wake_engine = _nobody_to_wake
+
+
+def _closed_turn(timeout: float | None, drained: bool) -> bool:
+    raise RuntimeError("the selector is closed")
+
+
+def _nobody_to_wake() -> None:
+    """A thread that finishes late wakes a loop that has ended."""

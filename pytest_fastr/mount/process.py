@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import logging
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -23,16 +24,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from pytest_fastr import _native
 from pytest_fastr.errors import ForkError, MountError, StartupError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
-from pytest_fastr.mount.child import ParentPipes, run_server
+from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import AppRef
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.005
+
+# During start-up, how often a silent server is asked whether it still lives.
+_STARTUP_POLL_SECONDS = 0.05
+
+# A joined thread is gone for Python a moment before it is for the kernel.
+_THREAD_END_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +58,48 @@ class Launch:
     python: str = sys.executable
 
 
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """What parent and server have in common: two pipes, a log file, and a mark to know the server's processes by."""
+
+    ready_read: int
+    ready_write: int
+    lifeline_read: int
+    lifeline_write: int
+    log: Path
+    mark: str
+
+    @classmethod
+    def open(cls) -> _Channel:
+        handle, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
+        os.close(handle)
+        # The mark is always as long: the size of the environment moves the stack, and with it what is measured.
+        return cls(*os.pipe(), *os.pipe(), log=Path(name), mark=secrets.token_hex(8))
+
+    def close_child_ends(self) -> None:
+        os.close(self.ready_write)
+        os.close(self.lifeline_read)
+
+    def close_parent_ends(self) -> None:
+        os.close(self.ready_read)
+        os.close(self.lifeline_write)
+
+    def discard(self) -> None:
+        """For a server that was never started."""
+        self.close_parent_ends()
+        with contextlib.suppress(OSError):
+            self.log.unlink()
+
+
 class ServerProcess:
     """A running server process. Made by :func:`spawn` and :func:`fork`."""
 
-    def __init__(self, pid: int, lifeline: int, log: Path, popen: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None) -> None:
         self.pid = pid
-        self.log = log
+        self.log = channel.log
         self.ready: handshake.Ready | None = None
-        self._lifeline: int | None = lifeline
+        self._lifeline: int | None = channel.lifeline_write
+        self._mark = f"{MARK}={channel.mark}"
         self._popen = popen
         self._exit_code: int | None = None
         _alive.add(self)
@@ -72,39 +114,49 @@ class ServerProcess:
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal), None while it runs."""
         if self._exit_code is None:
-            if self._popen is not None:
-                self._exit_code = self._popen.poll()
-            else:
-                with contextlib.suppress(ChildProcessError):
-                    pid, status = os.waitpid(self.pid, os.WNOHANG)
-                    if pid:
-                        self._exit_code = os.waitstatus_to_exitcode(status)
+            if hasattr(os, "waitid"):
+                # Looked at, not reaped: until stop() its id, which is also its group's, is nobody else's.
+                self._exit_code = _peek_exit(self.pid)
+            else:  # macOS before Python 3.13
+                self._exit_code = self._reap(os.WNOHANG)
         return self._exit_code
+
+    def _reap(self, options: int) -> int | None:
+        if self._popen is not None:
+            return self._popen.poll() if options else self._popen.wait()
+        try:
+            pid, status = os.waitpid(self.pid, options)
+        except ChildProcessError:  # reaped by somebody else, its exit code with it
+            return 0
+        return os.waitstatus_to_exitcode(status) if pid else None
 
     def log_tail(self) -> str:
         """The last lines the server wrote."""
         try:
-            data = self.log.read_bytes()
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+                return file.read(LOG_TAIL_BYTES).decode(errors="replace").strip()
         except OSError:
             return ""
-        return data[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
     def stop(self) -> None:
         """Ends the process and everything it started. Safe to call twice."""
         if self not in _alive:
             return
-        tree = descendants(self.pid)
         try:
             if self.exit_code() is None:
                 _signal(self.pid, signal.SIGTERM)
                 self._wait(STOP_SECONDS)
         finally:
-            # The group outlives its leader where the application started processes of its own.
+            # Descendants are known as such only while the server is there; what is left of its group, afterwards too.
+            _native.end_family(self.pid, self._mark)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            for pid in tree:
-                _signal(pid, signal.SIGKILL)
             self._wait(STOP_SECONDS)
+            # What a server that hung has started meanwhile.
+            _native.end_family(self.pid, self._mark)
+            if self.exit_code() is not None:
+                self._reap(0)
             self.close_lifeline()
             _alive.discard(self)
             with contextlib.suppress(OSError):
@@ -129,12 +181,18 @@ class ServerProcess:
         with os.fdopen(pipe, "rb", buffering=0) as stream, selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, deadline - time.monotonic())):
+                left = deadline - time.monotonic()
+                # A process that the server left behind may keep the pipe open, so its end alone is not waited for.
+                died = self.exit_code() is not None
+                silent = not selector.select(0 if died else min(max(0.0, left), _STARTUP_POLL_SECONDS))
+                if silent and not died:
+                    if left > 0:
+                        continue
                     raise StartupError(
                         f"the server did not become ready within {timeout:g} s; raise `startup_timeout` if it needs "
                         f"longer{self._said()}"
                     )
-                piece = stream.read(65536)
+                piece = b"" if silent else stream.read(65536)
                 if not piece:
                     self._wait(STOP_SECONDS)
                     raise StartupError(
@@ -175,57 +233,54 @@ os.register_at_fork(after_in_child=_close_lifelines_in_child)
 def spawn(app: AppRef, launch: Launch) -> ServerProcess:
     """Starts ``python -m pytest_fastr.serve`` and waits until it answers. Raises MountError's children."""
     options = launch.options
-    ready_read, ready_write = os.pipe()
-    lifeline_read, lifeline_write = os.pipe()
-    log = _log_file()
+    channel = _Channel.open()
     command = [
         launch.python, "-m", "pytest_fastr.serve", str(app),
         "--host", options.host, "--port", str(options.port),
         "--root-path", options.root_path, "--lifespan", options.lifespan,
         "--drain-timeout", str(options.drain_timeout),
-        "--ready-fd", str(ready_write), "--lifeline-fd", str(lifeline_read),
+        "--ready-fd", str(channel.ready_write), "--lifeline-fd", str(channel.lifeline_read),
     ]  # fmt: skip
     for entry in launch.path:
         command += ["--path", entry]
     for name, value in options.limits.items():
         command += ["--limit", f"{name}={value}"]
     try:
-        with log.open("wb") as output:
+        with channel.log.open("wb") as output:
             popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **launch.env},
-                pass_fds=(ready_write, lifeline_read),
+                env={**os.environ, **launch.env, MARK: channel.mark},
+                pass_fds=(channel.ready_write, channel.lifeline_read),
                 start_new_session=True,
             )
     except OSError as error:
-        for fd in (ready_read, lifeline_write):
-            os.close(fd)
+        channel.discard()
         raise StartupError(f"cannot start {launch.python}: {error}") from error
     finally:
-        os.close(ready_write)
-        os.close(lifeline_read)
-    return _ready(ServerProcess(popen.pid, lifeline_write, log, popen), ready_read, launch)
+        channel.close_child_ends()
+    return _ready(ServerProcess(popen.pid, channel, popen), channel.ready_read, launch)
 
 
 def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
     """Forks this process and serves an application object from the child. Raises ForkError when threads run."""
     refuse_threads()
-    ready_read, ready_write = os.pipe()
-    lifeline_read, lifeline_write = os.pipe()
-    log = _log_file()
+    channel = _Channel.open()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        channel.close_child_ends()
+        channel.discard()
+        raise ForkError(f"cannot fork this process: {error}") from error
     if pid == 0:
-        os.close(ready_read)
-        os.close(lifeline_write)
-        _run_forked(app, launch.options, ParentPipes(ready_write, lifeline_read), log)
-    os.close(ready_write)
-    os.close(lifeline_read)
-    return _ready(ServerProcess(pid, lifeline_write, log, None), ready_read, launch)
+        channel.close_parent_ends()
+        _run_forked(app, launch.options, channel)
+    channel.close_child_ends()
+    return _ready(ServerProcess(pid, channel, None), channel.ready_read, launch)
 
 
 def _ready(process: ServerProcess, pipe: int, launch: Launch) -> ServerProcess:
@@ -237,12 +292,13 @@ def _ready(process: ServerProcess, pipe: int, launch: Launch) -> ServerProcess:
     return process
 
 
-def _run_forked(app: AsgiApplication, options: ServeOptions, pipes: ParentPipes, log: Path) -> NoReturn:
+def _run_forked(app: AsgiApplication, options: ServeOptions, channel: _Channel) -> NoReturn:
     """The forked child: leaves nothing of pytest behind it, and never returns into it."""
     code = 1
     try:
         os.setsid()
-        _take_over_output(log)
+        os.environ[MARK] = channel.mark
+        _take_over_output(channel.log)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -250,10 +306,12 @@ def _run_forked(app: AsgiApplication, options: ServeOptions, pipes: ParentPipes,
         sys.setprofile(None)
         _leave_event_loop()
         _drop_capturing_log_handlers()
-        code = run_server(lambda: app, options, pipes)
+        code = run_server(lambda: app, options, ParentPipes(channel.ready_write, channel.lifeline_read))
     except BaseException:
         traceback.print_exc()
     finally:
+        # os._exit runs no atexit handler: those are the parent's.
+        end_own_family()
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -290,47 +348,39 @@ def _drop_capturing_log_handlers() -> None:
 def refuse_threads() -> None:
     """Raises ForkError when this process has threads, which a forked child would lack."""
     others = [one.name for one in threading.enumerate() if one is not threading.current_thread()]
-    try:
-        native = len(os.listdir("/proc/self/task")) - len(others) - 1
-    except OSError:
-        native = 0
+    deadline = time.monotonic() + _THREAD_END_SECONDS
+    while (native := _kernel_threads() - len(others) - 1) > 0 and not others and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     if native > 0:
         others.append(f"{native} native thread{'s' if native > 1 else ''} of an extension module")
     if others:
         raise ForkError(
             "an application object is measured in a fork of this process, but threads that do not survive a fork are "
             f"running: {', '.join(others)}. Stop them before the perf test, or name the application as 'module:attr' "
-            "(for example app = \"shop.main:app\" in [tool.pytest-fastr]), which is started in a fresh process"
+            '(for example app = "shop.main:app" in [tool.pytest-fastr]), which is started in a fresh process'
         )
 
 
-def _log_file() -> Path:
-    handle, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
-    os.close(handle)
-    return Path(name)
+def _kernel_threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 0
+
+
+def _peek_exit(pid: int) -> int | None:
+    try:
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # reaped by somebody else, its exit code with it
+        return 0
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
 
 def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that descend from ``pid``, nearest first, where /proc tells; else none."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name in parentheses may hold anything, so fields count from the last one.
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found: list[int] = []
-    level = [pid]
-    while level:
-        level = [child for parent in level for child in children.get(parent, [])]
-        found += level
-    return found
 
 
 def describe_exit(code: int | None) -> str:

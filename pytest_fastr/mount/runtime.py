@@ -7,12 +7,22 @@ import contextlib
 import errno
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_fastr._native import Engine
-from pytest_fastr.errors import PortInUseError, StartupError
-from pytest_fastr.mount.asgi import ASGI_VERSION, AsgiApplication, Lifespan, LifespanMode, RequestRunner, logger
+from pytest_fastr.errors import ConfigError, PortInUseError, StartupError
+from pytest_fastr.mount.asgi import (
+    ASGI_VERSION,
+    CANCEL_SECONDS,
+    AsgiApplication,
+    Lifespan,
+    LifespanMode,
+    RequestRunner,
+    cancel_all,
+    logger,
+)
 from pytest_fastr.mount.loop import EngineEventLoop
 
 DRAIN_POLL_SECONDS = 0.01
@@ -49,15 +59,18 @@ class Address:
 
 
 class Runtime:
-    """Serves an application on the calling thread until it is told to stop."""
+    """Serves an application on the calling thread until it is told to stop. Raises ConfigError for unknown limits."""
 
     def __init__(self, app: AsgiApplication, options: ServeOptions) -> None:
         self._app = app
         self._options = options
-        self._engine = Engine(**options.limits)
+        try:
+            self._engine = Engine(**options.limits)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(f"engine limits: {error}") from error
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._hurry = False
+        self._hurry: asyncio.Event | None = None
 
     def run(self, on_ready: Callable[[Address], None], *, signals: bool) -> None:
         """Serves until :meth:`stop`, SIGTERM or SIGINT; ``on_ready`` gets the address once requests are answered.
@@ -84,9 +97,10 @@ class Runtime:
                 loop.call_soon_threadsafe(self._request_stop)
 
     def _request_stop(self) -> None:
-        if self._stop is None:
+        if self._stop is None or self._hurry is None:
             return
-        self._hurry = self._stop.is_set()
+        if self._stop.is_set():
+            self._hurry.set()
         self._stop.set()
 
     def _bind(self) -> Address:
@@ -99,7 +113,7 @@ class Runtime:
 
     async def _serve(self, address: Address, on_ready: Callable[[Address], None], signals: bool) -> None:
         loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._request_stop)
@@ -112,7 +126,12 @@ class Runtime:
             raise StartupError("stopped before the application's start-up was complete")
         startup.result()
         runner = RequestRunner(self._app, loop)
-        template = {"type": "http", "asgi": ASGI_VERSION, "scheme": "http", "root_path": self._options.root_path}
+        template = {
+            "type": "http",
+            "asgi": ASGI_VERSION,
+            "scheme": "http",
+            "root_path": self._options.root_path,
+        }
         self._engine.mount_asgi(
             "", runner.start, loop.create_future, template, lifespan.state, root_path=self._options.root_path
         )
@@ -122,24 +141,37 @@ class Runtime:
             raise _bind_error(error, self._options) from error
         on_ready(address)
         await stopped
-        await self._drain(runner)
-        await lifespan.shutdown()
+        await self._drain(runner, self._hurry)
+        await _unless(self._hurry, lifespan.shutdown())
 
-    async def _drain(self, runner: RequestRunner) -> None:
+    async def _drain(self, runner: RequestRunner, hurry: asyncio.Event) -> None:
         """Finishes requests in flight, for at most the drain timeout."""
         self._engine.drain()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.drain_timeout
         while self._engine.open_connections() or runner.tasks:
-            if self._hurry or loop.time() >= deadline:
+            if hurry.is_set() or loop.time() >= deadline:
                 logger.warning(
-                    "drain: %d connections and %d requests are cut off after %g s",
-                    self._engine.open_connections(), len(runner.tasks), self._options.drain_timeout,
+                    "drain: %d connections and %d requests are cut off %s",
+                    self._engine.open_connections(), len(runner.tasks),
+                    "on request" if hurry.is_set() else f"after {self._options.drain_timeout:g} s",
                 )  # fmt: skip
                 break
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         self._engine.abort()
         await runner.cancel()
+
+
+async def _unless(hurry: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Waits for ``work``, but cancels it as soon as ``hurry`` is set."""
+    task, hurried = asyncio.ensure_future(work), asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({task, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if task.done():
+        task.result()
+    else:
+        logger.warning("the application's shutdown is cut off on request")
+        await cancel_all([task])
 
 
 def _bind_error(error: OSError, options: ServeOptions) -> PortInUseError | StartupError:
@@ -153,13 +185,12 @@ def _bind_error(error: OSError, options: ServeOptions) -> PortInUseError | Start
 def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Ends what the application left behind, as asyncio.Runner does."""
     try:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(cancel_all(asyncio.all_tasks(loop)))
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        try:
+            loop.run_until_complete(asyncio.wait_for(loop.shutdown_default_executor(), CANCEL_SECONDS))
+        except asyncio.TimeoutError:
+            logger.warning("threads of the event loop's executor are still running")
     except Exception:  # a failing clean-up must not hide the error that ended the server
         logger.exception("while closing the event loop")
     finally:

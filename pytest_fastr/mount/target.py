@@ -12,7 +12,9 @@ from typing import Any
 from pytest_fastr.errors import AppImportError
 from pytest_fastr.mount.asgi import AsgiApplication
 
-_FORM = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attr>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?")
+_FORM = re.compile(
+    r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attr>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class AppRef:
         value = self._attribute(self._import())
         if self.factory:
             if not callable(value):
-                raise AppImportError(f"{self}: {self.attr!r} is a {type(value).__name__}, not a factory; drop the '()'")
+                raise AppImportError(
+                    f"{self}: {self.attr!r} is a {type(value).__name__}, not a factory; drop the '()'"
+                )
             try:
                 value = value()
             except Exception as error:
@@ -82,7 +86,9 @@ def check_asgi(app: Any, name: str) -> AsgiApplication:
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
         return app  # type: ignore[no-any-return]
     if hasattr(app, "wsgi_app") or _parameters(app) == 2:
-        raise AppImportError(f"{name} looks like a WSGI application; only ASGI applications can be mounted so far")
+        raise AppImportError(
+            f"{name} looks like a WSGI application; only ASGI applications can be mounted so far"
+        )
     if _parameters(app) == 0:
         raise AppImportError(f"{name} looks like a factory: write '{name}()' so that it is called")
     return app  # type: ignore[no-any-return]

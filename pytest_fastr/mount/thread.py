@@ -41,7 +41,11 @@ class Server:
     ) -> None:
         self._app = app
         self._options = ServeOptions(
-            host=host, port=port, root_path=root_path, lifespan="auto" if lifespan else "off", drain_timeout=5.0
+            host=host,
+            port=port,
+            root_path=root_path,
+            lifespan="auto" if lifespan else "off",
+            drain_timeout=5.0,
         )
         self._startup_timeout = startup_timeout
         self._runtime: Runtime | None = None
@@ -91,7 +95,13 @@ class Server:
             self._address = ready.get(timeout=self._startup_timeout)
         except queue.Empty:
             self._shut_down()
-            raise MountError(f"the application did not start within {self._startup_timeout:g} s") from None
+            raise MountError(
+                f"the application did not start within {self._startup_timeout:g} s; raise `startup_timeout` "
+                "if it needs longer"
+            ) from None
+        except BaseException:  # Ctrl-C while waiting: nobody would leave a block that was not entered
+            self._shut_down()
+            raise
         if self._address is None:
             self._shut_down()
             self._raise_failure()

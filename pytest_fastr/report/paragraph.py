@@ -29,9 +29,7 @@ def paragraph(test: TestReport) -> str:
 
 def errors_text(errors: Mapping[str, int], requests: int) -> str:
     """`12 errors in 1,000 requests: timeout 10, status 5xx 2`; empty when there were none."""
-    counted = sorted(
-        ((count, kind) for kind, count in errors.items() if count), key=lambda one: (-one[0], one[1])
-    )
+    counted = sorted(((count, kind) for kind, count in errors.items() if count), key=lambda one: (-one[0], one[1]))
     if not counted:
         return ""
     total = sum(count for count, _ in counted)

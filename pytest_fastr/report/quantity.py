@@ -84,9 +84,7 @@ def value_text(value: float | None, unit: str) -> str:
 def printable(text: str, ascii_only: bool = False) -> str:
     """The text on one line, with every character escaped that a terminal would act on or cannot show."""
     return "".join(
-        one
-        if one.isprintable() and (one.isascii() or not ascii_only)
-        else one.encode("unicode_escape").decode()
+        one if one.isprintable() and (one.isascii() or not ascii_only) else one.encode("unicode_escape").decode()
         for one in text
     )
 

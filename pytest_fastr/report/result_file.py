@@ -53,9 +53,7 @@ def write(report: SessionReport, path: Path) -> None:
             replace_file(target, text)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ReportError(
-            f"cannot write the result file {path}: {reason}; give --perf-json another path"
-        ) from error
+        raise ReportError(f"cannot write the result file {path}: {reason}; give --perf-json another path") from error
 
 
 def _members(test: TestReport) -> dict[str, object]:

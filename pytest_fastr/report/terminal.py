@@ -115,11 +115,7 @@ class _Page:
             else:
                 lines.append(part)
         styles = [style, *[""] * (len(lines) - 1)]
-        return [
-            text
-            for line, one in zip(lines, styles, strict=True)
-            for text in self.wrapped(line, one, indent=2)
-        ]
+        return [text for line, one in zip(lines, styles, strict=True) for text in self.wrapped(line, one, indent=2)]
 
     def cut(self, text: str, width: int) -> str:
         """The text within a width; its middle goes, since names differ at both ends."""
@@ -221,9 +217,7 @@ def _built(
 ) -> Table | None:
     """The table, or None where the columns leave the names less than they need and less than `min_name`."""
     all_columns = {**columns, "verdict": [str(row.verdict) for row in rows]}
-    widths = {
-        title: max(_cell_width(cell) for cell in [title, *cells]) for title, cells in all_columns.items()
-    }
+    widths = {title: max(_cell_width(cell) for cell in [title, *cells]) for title, cells in all_columns.items()}
     room = page.width - sum(widths.values()) - _GAP * len(widths)
     names, needed = _names([row.nodeid for row in rows], room, page)
     below_needs = max((cell_len(line) for line in below or ()), default=0)
@@ -265,10 +259,7 @@ def _names(nodeids: Sequence[str], room: int, page: _Page) -> tuple[list[str], i
         list(nodeids),
         [f"{path.rpartition('/')[2]}{rest}" for path, rest in map(_split, nodeids)],
         [rest.removeprefix("::") or path for path, rest in map(_split, nodeids)],
-        [
-            nodeid.partition("[")[0].rpartition("::")[2] + "".join(nodeid.partition("[")[1:])
-            for nodeid in nodeids
-        ],
+        [nodeid.partition("[")[0].rpartition("::")[2] + "".join(nodeid.partition("[")[1:]) for nodeid in nodeids],
     ]
     chosen = forms[0]
     for form in forms:
@@ -288,9 +279,7 @@ def _split(nodeid: str) -> tuple[str, str]:
 def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
     """A line for each warning, each void reason, the errors, and each confirmation."""
     lines: list[Text] = []
-    names, _ = _names(
-        [page.text(test.nodeid) for test in tests], max(_MIN_WARNED_NAME, page.width // 3), page
-    )
+    names, _ = _names([page.text(test.nodeid) for test in tests], max(_MIN_WARNED_NAME, page.width // 3), page)
     for name, test in zip(names, tests, strict=True):
         said = [
             (f"{note.level} {note.code}: {note.message}", "red" if note.level == "void" else "yellow")

@@ -102,9 +102,7 @@ def test_a_file_is_sorted_indented_and_ends_with_a_newline(store: BaselineStore)
     }
 
 
-def test_the_profile_lies_beside_the_modules_and_follows_its_surroundings(
-    store: BaselineStore, tmp_path: Path
-) -> None:
+def test_the_profile_lies_beside_the_modules_and_follows_its_surroundings(store: BaselineStore, tmp_path: Path) -> None:
     store.append(NODE, LOAD, session())
     profile_file = store.folder / "profile.json"
     assert json.loads(profile_file.read_text()) == PROFILE.as_dict()
@@ -127,9 +125,7 @@ def test_the_oldest_sessions_go_first(store: BaselineStore) -> None:
         store.append(NODE, LOAD, session(recorded=f"day {number}"))
     stored = store.load(NODE)
     assert stored is not None
-    assert [one.recorded for one in stored.sessions] == [
-        f"day {number}" for number in range(3, MAX_SESSIONS + 3)
-    ]
+    assert [one.recorded for one in stored.sessions] == [f"day {number}" for number in range(3, MAX_SESSIONS + 3)]
 
 
 def test_another_load_starts_anew_and_says_so(store: BaselineStore) -> None:
@@ -325,9 +321,7 @@ def test_a_read_only_folder_is_an_error_that_names_it(store: BaselineStore) -> N
         store.folder.chmod(0o755)
 
 
-def test_a_disk_that_is_full_leaves_the_old_file(
-    store: BaselineStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_leaves_the_old_file(store: BaselineStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.append(NODE, LOAD, session())
     before = store.path_of(NODE).read_bytes()
 

@@ -111,9 +111,7 @@ def test_any_processor_makes_a_slug_that_is_a_folder_name(
         {"reference": REFERENCE_VERSION + 1},
     ],
 )
-def test_every_field_of_the_key_makes_another_profile(
-    profile: HardwareProfile, change: dict[str, object]
-) -> None:
+def test_every_field_of_the_key_makes_another_profile(profile: HardwareProfile, change: dict[str, object]) -> None:
     assert replace(profile, key=replace(profile.key, **change)).slug != profile.slug  # type: ignore[arg-type]
 
 
@@ -150,9 +148,7 @@ def test_an_intel_processor_is_read(tmp_path: Path) -> None:
 
 
 def test_an_arm_processor_is_read_by_its_part(tmp_path: Path) -> None:
-    assert read_cpu(tree(tmp_path, {"proc/cpuinfo": GRAVITON})) == Cpu(
-        "ARM", "part 0xd0c", "part 0xd0c variant 0x3"
-    )
+    assert read_cpu(tree(tmp_path, {"proc/cpuinfo": GRAVITON})) == Cpu("ARM", "part 0xd0c", "part 0xd0c variant 0x3")
 
 
 def test_big_and_little_cores_are_both_in_the_model(tmp_path: Path) -> None:
@@ -192,9 +188,7 @@ def test_the_smallest_quota_up_the_tree_counts(tmp_path: Path) -> None:
 
 
 def test_a_container_that_sees_its_host_s_path_uses_the_mount(tmp_path: Path) -> None:
-    root = tree(
-        tmp_path, {"proc/self/cgroup": "0::/../docker/abc\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}
-    )
+    root = tree(tmp_path, {"proc/self/cgroup": "0::/../docker/abc\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"})
     assert usable_cores(root, 8) == 2
 
 
@@ -227,10 +221,7 @@ def test_bare_metal_is_no_virtual_machine(tmp_path: Path) -> None:
 
 
 def test_the_memory_is_read_in_bytes(tmp_path: Path) -> None:
-    assert (
-        read_memory(tree(tmp_path, {"proc/meminfo": "MemTotal:       2048 kB\nMemFree: 1 kB\n"}))
-        == 2048 * 1024
-    )
+    assert read_memory(tree(tmp_path, {"proc/meminfo": "MemTotal:       2048 kB\nMemFree: 1 kB\n"})) == 2048 * 1024
 
 
 def test_the_rendering_tells_the_key_from_what_is_recorded(profile: HardwareProfile) -> None:

@@ -27,17 +27,13 @@ TEST = TestReport(
     requests=1000,
     errors={"timeout": 1},
     validity=(ValidityNote("warn", "steal", "6 %"),),
-    metrics={
-        "cpu": MetricResult("cpu", "us", "lower", 200.0, 250.0, 0.25, 0.2, 0.3, 0.05, Verdict.REGRESSED)
-    },
+    metrics={"cpu": MetricResult("cpu", "us", "lower", 200.0, 250.0, 0.25, 0.2, 0.3, 0.05, Verdict.REGRESSED)},
     load={"users": 20, "requests": ("GET /",), "mode": "stored"},
     rps=math.nan,
     p99_us=math.inf,
     confirmed=True,
 )
-REPORT = SessionReport(
-    PROFILE, (TEST,), "2025-01-01T00:00:00+00:00", 61.2, {"pytest-fastr": "0.1.0"}, "pytest --perf"
-)
+REPORT = SessionReport(PROFILE, (TEST,), "2025-01-01T00:00:00+00:00", 61.2, {"pytest-fastr": "0.1.0"}, "pytest --perf")
 
 
 def strict(text: str) -> Any:

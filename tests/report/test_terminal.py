@@ -203,17 +203,14 @@ def test_a_number_that_is_missing_is_a_dash() -> None:
 def test_each_warning_void_error_and_confirmation_is_said() -> None:
     text = render(session_of(*ALL), 200, color=False)
     assert "test_search[blue]: warn steal: the hypervisor took 6.1 %" in text
-    assert (
-        "test_search[blue]: measured again with new server processes: the regression was seen again" in text
-    )
+    assert "test_search[blue]: measured again with new server processes: the regression was seen again" in text
     assert "test_checkout: void generator-bound: the generator was the bottleneck" in text
     assert "test_checkout: 12 errors in 1,000 requests: timeout 10, status 500 2" in text
 
 
 def test_the_summary_counts_verdicts_and_names_profile_and_smallest_change() -> None:
     assert lines_of(session_of(EQUIVALENT, REGRESSED), 200)[-1] == (
-        f"2 tests: 1 regressed, 1 equivalent · profile {PROFILE.slug}"
-        " · smallest change every test could see: cpu 2.1 %"
+        f"2 tests: 1 regressed, 1 equivalent · profile {PROFILE.slug} · smallest change every test could see: cpu 2.1 %"
     )
     assert "1 test: 1 new\n" in render(session_of(NEW), 60, color=False) + "\n"
 
@@ -241,9 +238,7 @@ def test_a_metric_that_counts_upwards_falls() -> None:
 
 
 def test_only_the_metrics_that_regressed_are_blamed() -> None:
-    both = report_of(
-        "test_x", Verdict.REGRESSED, cpu(0.2, Verdict.REGRESSED), throughput(0.0, Verdict.EQUIVALENT)
-    )
+    both = report_of("test_x", Verdict.REGRESSED, cpu(0.2, Verdict.REGRESSED), throughput(0.0, Verdict.EQUIVALENT))
     assert "throughput" not in paragraph(both)
 
 
@@ -305,9 +300,7 @@ def test_the_command_can_be_pasted_into_a_shell() -> None:
         (math.inf, "-"),
     ],
 )
-def test_times_have_three_digits_and_the_unit_of_their_magnitude(
-    microseconds: float | None, text: str
-) -> None:
+def test_times_have_three_digits_and_the_unit_of_their_magnitude(microseconds: float | None, text: str) -> None:
     assert time_text(microseconds) == text
 
 

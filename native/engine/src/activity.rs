@@ -6,13 +6,21 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::Limits;
+use crate::{Exchange, Limits};
 
-/// How often timeouts are looked at; they end late by at most this much.
+/// How often timeouts are looked at.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The most that the coarse clock advances at once. Time in which the runtime did not run (the foreign loop computed)
+/// is not held against the clients, who could not be heard. A noted time is stale by at most this much, so a timeout
+/// is that much longer than its limit and never shorter.
+const MAX_STEP_MS: u64 = 200;
+
+/// How long a client that still sends may take to notice that its request was answered and its connection closed.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,8 @@ pub(crate) enum Phase {
     Serving,
     /// The application waits for request body bytes.
     Body,
+    /// All is said; what the client still sends is thrown away until it closes.
+    Closing,
 }
 
 /// Why a connection must end.
@@ -50,7 +60,11 @@ pub(crate) struct Activity {
     write_stalled: AtomicBool,
     last_write: AtomicU64,
     ending: AtomicU8,
+    /// The last request was not read to its end.
+    unread: AtomicBool,
     task: Mutex<Option<Waker>>,
+    /// Has all of its response on the wire, but its application is not done.
+    lingering: Mutex<Option<Arc<Exchange>>>,
 }
 
 impl Activity {
@@ -64,15 +78,57 @@ impl Activity {
             0 => Phase::Idle,
             1 => Phase::Head,
             2 => Phase::Serving,
-            _ => Phase::Body,
+            3 => Phase::Body,
+            _ => Phase::Closing,
         }
     }
 
     pub(crate) fn wrote(&self, progress: bool) {
-        if progress {
+        // The silence before a stall is not the client's.
+        if !self.write_stalled.swap(!progress, Relaxed) || progress {
             self.last_write.store(self.clock.load(Relaxed), Relaxed);
         }
-        self.write_stalled.store(!progress, Relaxed);
+    }
+
+    pub(crate) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Relaxed);
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread.load(Relaxed) || self.phase() == Phase::Head
+    }
+
+    fn lingering(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
+        self.lingering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an exchange whose application still runs, to tell it when the client goes.
+    pub(crate) fn linger(&self, exchange: Arc<Exchange>) {
+        *self.lingering() = Some(exchange);
+    }
+
+    /// Ready when the application of the request before is done.
+    pub(crate) fn poll_alone(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut lingering = self.lingering();
+        if let Some(exchange) = &*lingering {
+            exchange.park_connection(cx.waker());
+            if !exchange.response_ended() {
+                return Poll::Pending;
+            }
+            *lingering = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The connection is over.
+    pub(crate) fn end(&self) {
+        let lingering = self.lingering().take();
+        if let Some(exchange) = lingering {
+            exchange.disconnect();
+        }
     }
 
     pub(crate) fn ending(&self) -> Ending {
@@ -87,7 +143,11 @@ impl Activity {
     /// Gives an order; a stronger one already given stays.
     pub(crate) fn order(&self, ending: Ending) {
         if self.ending.fetch_max(ending as u8, Relaxed) < ending as u8 {
-            let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let task = self
+                .task
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             if let Some(task) = task {
                 task.wake();
             }
@@ -103,16 +163,23 @@ impl Activity {
     }
 
     fn overdue(&self, now: u64, limits: &Limits) -> Option<Ending> {
-        let longer = |since: &AtomicU64, limit: Duration| {
-            now.saturating_sub(since.load(Relaxed)) > u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+        let longer = |since: u64, limit: Duration| {
+            let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            now.saturating_sub(since) > limit.saturating_add(MAX_STEP_MS)
         };
-        if self.write_stalled.load(Relaxed) && longer(&self.last_write, limits.write_timeout) {
+        let since = self.since.load(Relaxed);
+        let last_write = self.last_write.load(Relaxed);
+        let stalled = self.write_stalled.load(Relaxed);
+        if stalled && longer(last_write, limits.write_timeout) {
             return Some(Ending::Kill);
         }
         match self.phase() {
-            Phase::Idle => longer(&self.since, limits.idle_timeout).then_some(Ending::Kill),
-            Phase::Head => longer(&self.since, limits.header_timeout).then_some(Ending::Kill),
-            Phase::Body => longer(&self.since, limits.body_timeout).then_some(Ending::BodyTimeout),
+            // The last response may still be on its way.
+            Phase::Idle => (!stalled && longer(since.max(last_write), limits.idle_timeout))
+                .then_some(Ending::Kill),
+            Phase::Head => longer(since, limits.header_timeout).then_some(Ending::Kill),
+            Phase::Closing => longer(since, CLOSING_TIMEOUT).then_some(Ending::Kill),
+            Phase::Body => longer(since, limits.body_timeout).then_some(Ending::BodyTimeout),
             Phase::Serving => None,
         }
     }
@@ -143,7 +210,9 @@ impl Connections {
             write_stalled: AtomicBool::new(false),
             last_write: AtomicU64::new(now),
             ending: AtomicU8::new(Ending::None as u8),
+            unread: AtomicBool::new(false),
             task: Mutex::new(None),
+            lingering: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Relaxed);
         self.lock().insert(id, activity.clone());
@@ -151,8 +220,13 @@ impl Connections {
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        self.lock().remove(&id);
-        for watcher in std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner)) {
+        let closed = self.lock().remove(&id);
+        if let Some(activity) = closed {
+            activity.end();
+        }
+        for watcher in
+            std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner))
+        {
             watcher.wake();
         }
     }
@@ -163,7 +237,10 @@ impl Connections {
 
     /// Wakes the caller at the next connection that closes.
     pub(crate) fn watch(&self, waker: &Waker) {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(waker.clone());
+        self.watchers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(waker.clone());
     }
 
     pub(crate) fn order_all(&self, ending: Ending) {
@@ -174,12 +251,109 @@ impl Connections {
     }
 
     /// Advances the coarse clock and ends what is overdue.
-    pub(crate) fn sweep(&self, now_ms: u64, limits: &Limits) {
-        self.clock.store(now_ms, Relaxed);
-        let overdue: Vec<_> =
-            self.lock().values().filter_map(|one| one.overdue(now_ms, limits).map(|end| (one.clone(), end))).collect();
+    pub(crate) fn sweep(&self, elapsed_ms: u64, limits: &Limits) {
+        let now = self
+            .clock
+            .load(Relaxed)
+            .saturating_add(elapsed_ms.min(MAX_STEP_MS));
+        self.clock.store(now, Relaxed);
+        let overdue: Vec<_> = self
+            .lock()
+            .values()
+            .filter_map(|one| one.overdue(now, limits).map(|end| (one.clone(), end)))
+            .collect();
         for (activity, ending) in overdue {
             activity.order(ending);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1000);
+
+    fn limits() -> Limits {
+        Limits {
+            header_timeout: LIMIT,
+            body_timeout: LIMIT,
+            idle_timeout: LIMIT,
+            write_timeout: LIMIT,
+            ..Limits::default()
+        }
+    }
+
+    /// Sweeps as a running reactor does, and tells after how much time the order came.
+    fn ordered_after(connections: &Connections, activity: &Activity) -> Option<(u64, Ending)> {
+        (1..=50).find_map(|count| {
+            connections.sweep(100, &limits());
+            let ending = activity.ending();
+            (ending != Ending::None).then_some((count * 100, ending))
+        })
+    }
+
+    #[test]
+    fn no_timeout_is_shorter_than_its_limit_nor_much_longer() {
+        for (phase, ending) in [
+            (Phase::Idle, Ending::Kill),
+            (Phase::Head, Ending::Kill),
+            (Phase::Body, Ending::BodyTimeout),
+        ] {
+            let connections = Connections::default();
+            let (_, activity) = connections.add();
+            activity.enter(phase);
+            let (after, ordered) = ordered_after(&connections, &activity).unwrap();
+            assert_eq!(ordered, ending);
+            assert!((1000..=1400).contains(&after), "{after}");
+        }
+        let connections = Connections::default();
+        let (_, activity) = connections.add();
+        activity.enter(Phase::Serving);
+        assert_eq!(ordered_after(&connections, &activity), None);
+    }
+
+    #[test]
+    fn time_in_which_the_reactor_stood_still_is_not_held_against_clients() {
+        let connections = Connections::default();
+        let (_, activity) = connections.add();
+        connections.sweep(1_000_000, &limits());
+        assert_eq!(activity.ending(), Ending::None);
+        let (after, _) = ordered_after(&connections, &activity).unwrap();
+        assert!(after >= 800, "{after}");
+    }
+
+    #[test]
+    fn a_write_stall_counts_from_its_beginning_and_spares_the_idle_timeout() {
+        let connections = Connections::default();
+        let (_, activity) = connections.add();
+        activity.enter(Phase::Serving);
+        activity.wrote(true);
+        assert_eq!(ordered_after(&connections, &activity), None);
+        activity.wrote(false);
+        activity.enter(Phase::Idle);
+        let (after, ordered) = ordered_after(&connections, &activity).unwrap();
+        assert_eq!(ordered, Ending::Kill);
+        assert!((1000..=1400).contains(&after), "{after}");
+
+        let (_, progressing) = connections.add();
+        for _ in 0..20 {
+            progressing.wrote(false);
+            connections.sweep(100, &limits());
+            progressing.wrote(true);
+            progressing.wrote(false);
+            assert_eq!(progressing.ending(), Ending::None);
+        }
+    }
+
+    #[test]
+    fn a_weaker_order_does_not_replace_a_stronger_one() {
+        let connections = Connections::default();
+        let (_, activity) = connections.add();
+        activity.order(Ending::BodyTimeout);
+        activity.order(Ending::Drain);
+        assert_eq!(activity.ending(), Ending::BodyTimeout);
+        connections.order_all(Ending::Kill);
+        assert_eq!(activity.ending(), Ending::Kill);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Pump {
     incoming: Option<Incoming>,
     received: u64,
     max_body_bytes: u64,
+    /// The response's head is on its way.
+    answering: bool,
 }
 
 impl Pump {
@@ -31,13 +33,22 @@ impl Pump {
         incoming: Option<Incoming>,
         max_body_bytes: u64,
     ) -> Self {
-        Self { exchange, activity, incoming, received: 0, max_body_bytes }
+        Self {
+            exchange,
+            activity,
+            incoming,
+            received: 0,
+            max_body_bytes,
+            answering: false,
+        }
     }
 
     /// Moves request bytes as far as the application wants them. An error is the answer that ends the request.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), StatusCode> {
         while self.exchange.wants_body() {
-            let Some(incoming) = self.incoming.as_mut() else { break };
+            let Some(incoming) = self.incoming.as_mut() else {
+                break;
+            };
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Pending => {
                     if self.activity.phase() != Phase::Body && self.exchange.app_waits_for_body() {
@@ -52,7 +63,9 @@ impl Pump {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.activity.enter(Phase::Serving);
                     // Trailers are read and dropped: no application interface has a place for them.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     self.received += data.len() as u64;
                     if self.received > self.max_body_bytes {
                         return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -80,13 +93,19 @@ impl Pump {
     }
 
     /// Waits for the response head while the request body flows.
-    pub(crate) fn poll_head(mut self: Box<Self>, cx: &mut Context<'_>) -> Result<Response<ResponseBody>, Box<Self>> {
+    pub(crate) fn poll_head(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+    ) -> Result<Response<ResponseBody>, Box<Self>> {
         self.exchange.park_connection(cx.waker());
         if let Err(status) = self.poll_request(cx) {
             return Ok(refusal(status, self.activity.clone()));
         }
-        let Some((status, headers)) = self.exchange.take_head() else { return Err(self) };
+        let Some((status, headers)) = self.exchange.take_head() else {
+            return Err(self);
+        };
         self.activity.enter(Phase::Serving);
+        self.answering = true;
         let mut response = Response::new(ResponseBody::Exchange(self));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -101,7 +120,9 @@ impl Pump {
         match self.exchange.take_output() {
             Output::Chunk(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Output::End => Poll::Ready(None),
-            Output::Aborted => Poll::Ready(Some(Err(io::Error::other("the application broke off its response")))),
+            Output::Aborted => Poll::Ready(Some(Err(io::Error::other(
+                "the application broke off its response",
+            )))),
             Output::Pending => Poll::Pending,
         }
     }
@@ -109,12 +130,13 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        let exchange = &self.exchange;
-        if exchange.is_bodyless() && !exchange.response_ended() && self.activity.ending() != Ending::Kill {
-            exchange.discard_output();
+        if self.answering && self.exchange.waits_for_end() {
+            self.exchange.discard_output();
+            self.activity.linger(self.exchange.clone());
         } else {
-            exchange.disconnect();
+            self.exchange.disconnect();
         }
+        self.activity.set_unread(self.incoming.is_some());
         self.activity.enter(Phase::Idle);
     }
 }
@@ -143,15 +165,24 @@ impl Drop for IdleGuard {
 /// A complete response.
 pub(crate) fn known(bytes: Bytes, activity: Arc<Activity>) -> Response<ResponseBody> {
     let bytes = (!bytes.is_empty()).then_some(bytes);
-    Response::new(ResponseBody::Known { bytes, _idle: IdleGuard(activity) })
+    Response::new(ResponseBody::Known {
+        bytes,
+        _idle: IdleGuard(activity),
+    })
 }
 
 /// The engine's own answer to a request that it does not serve; the connection closes after it.
 pub(crate) fn refusal(status: StatusCode, activity: Arc<Activity>) -> Response<ResponseBody> {
-    let mut response = known(Bytes::from_static(status.canonical_reason().unwrap_or("").as_bytes()), activity);
+    let mut response = known(
+        Bytes::from_static(status.canonical_reason().unwrap_or("").as_bytes()),
+        activity,
+    );
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -160,10 +191,15 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Exchange(pump) => pump.poll_response(cx),
-            Self::Known { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Known { bytes, .. } => {
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -176,8 +212,13 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Exchange(pump) => pump.exchange.output_bytes().map_or_else(SizeHint::default, SizeHint::with_exact),
-            Self::Known { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Exchange(pump) => pump
+                .exchange
+                .output_bytes()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Known { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
         }
     }
 }

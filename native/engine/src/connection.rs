@@ -6,10 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{pin, Pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 
-use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,6 +24,12 @@ use crate::body::{known, refusal, Pump, ResponseBody};
 use crate::router::Routed;
 use crate::{Exchange, Limits, RequestHead, Router, TurnEnd};
 
+/// The smallest read buffer that hyper works with.
+const MIN_HEAD_BYTES: usize = 8192;
+
+/// A header map panics at 24,576 fields, and hyper allocates room for the allowed number with every request.
+const MAX_HEADERS: usize = 16_384;
+
 /// What every connection of a server shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -33,16 +40,32 @@ pub(crate) struct Shared {
 
 /// Serves one connection until it ends, for whatever reason.
 pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, activity: Arc<Activity>) {
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+        return;
+    };
     // Without it a response in two writes waits for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let limits = &shared.limits;
-    let service = ConnectionService { shared: shared.clone(), activity: activity.clone(), peer, local };
+    let max_head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
+    let service = ConnectionService {
+        shared: shared.clone(),
+        activity: activity.clone(),
+        peer,
+        local,
+    };
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_headers(limits.max_headers)
-        .max_buf_size(limits.max_head_bytes.max(8192))
-        .serve_connection(TokioIo::new(Watched { stream, activity: activity.clone() }), service);
+        .max_headers(limits.max_headers.min(MAX_HEADERS))
+        .max_header_size(max_head_bytes)
+        .max_buf_size(max_head_bytes)
+        .serve_connection(
+            TokioIo::new(Watched {
+                stream,
+                activity: activity.clone(),
+                closing: false,
+            }),
+            service,
+        );
     let mut connection = pin!(connection);
     let mut draining = false;
     // How a connection ended is the client's business: resets and half requests are no news to a server.
@@ -76,9 +99,9 @@ impl Service<Request<Incoming>> for ConnectionService {
     fn call(&self, request: Request<Incoming>) -> Respond {
         self.activity.enter(Phase::Serving);
         let (parts, incoming) = request.into_parts();
-        // CONNECT asks for a tunnel, and a target without a path has no route.
-        if parts.method == Method::CONNECT || parts.uri.path().is_empty() {
-            return Respond::refuse(StatusCode::BAD_REQUEST, &self.activity);
+        self.activity.set_unread(!incoming.is_end_stream());
+        if let Some(status) = objection(&parts) {
+            return Respond::refuse(status, &self.activity);
         }
         let mount = match self.shared.router.route(&parts.method, parts.uri.path()) {
             Routed::Constant(route) => {
@@ -91,7 +114,10 @@ impl Service<Request<Incoming>> for ConnectionService {
             Routed::Mount(mount) => mount,
         };
         let limits = &self.shared.limits;
-        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced = parts
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limits.max_body_bytes) {
             return Respond::refuse(StatusCode::PAYLOAD_TOO_LARGE, &self.activity);
         }
@@ -117,9 +143,45 @@ impl Service<Request<Incoming>> for ConnectionService {
             }
             Some(incoming)
         };
-        let pump = Pump::new(exchange.clone(), self.activity.clone(), incoming, limits.max_body_bytes);
-        Respond::Pump { pump: Some(Box::new(pump)), call: Some(exchange) }
+        let pump = Pump::new(
+            exchange.clone(),
+            self.activity.clone(),
+            incoming,
+            limits.max_body_bytes,
+        );
+        Respond::Pump {
+            pump: Some(Box::new(pump)),
+            call: Some((exchange, self.activity.clone())),
+        }
     }
+}
+
+/// What HTTP itself has against a request that hyper could parse.
+fn objection(parts: &Parts) -> Option<StatusCode> {
+    // CONNECT asks for a tunnel, and a target without a path has no route.
+    if parts.method == Method::CONNECT || parts.uri.path().is_empty() {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    // RFC 9112, 3.2: exactly one host; HTTP/1.0 may go without.
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let acceptable = match hosts.next() {
+        Some(host) => hosts.next().is_none() && host.as_bytes().iter().all(is_host_byte),
+        None => parts.version == Version::HTTP_10,
+    };
+    if !acceptable {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    // RFC 9112, 6.1: a coding that is not understood. Passing it on undecoded would change what the body means.
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    let only_chunked = codings.next().is_none_or(|coding| {
+        coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none()
+    });
+    (!only_chunked).then_some(StatusCode::NOT_IMPLEMENTED)
+}
+
+/// `uri-host [ ":" port ]`, by its alphabet.
+fn is_host_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
 /// The future of one response.
@@ -127,8 +189,9 @@ enum Respond {
     Ready(Option<Response<ResponseBody>>),
     Pump {
         pump: Option<Box<Pump>>,
-        /// The application is called at the first poll, when the connection can already be woken.
-        call: Option<Arc<Exchange>>,
+        /// The application is called from a poll, when the connection can already be woken, and once the request
+        /// before is done: one connection's requests are served one after the other.
+        call: Option<(Arc<Exchange>, Arc<Activity>)>,
     },
 }
 
@@ -143,13 +206,23 @@ impl Future for Respond {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Ready(response) => Poll::Ready(Ok(response.take().expect("hyper polls a finished future no more"))),
+            Self::Ready(response) => Poll::Ready(Ok(response
+                .take()
+                .expect("hyper polls a finished future no more"))),
             Self::Pump { pump, call } => {
-                if let Some(exchange) = call.take() {
+                if let Some((exchange, activity)) = call.take() {
+                    if activity.poll_alone(cx).is_pending() {
+                        *call = Some((exchange, activity));
+                        return Poll::Pending;
+                    }
                     exchange.park_connection(cx.waker());
                     exchange.head().mount.app.call(exchange.clone());
                 }
-                match pump.take().expect("hyper polls a finished future no more").poll_head(cx) {
+                match pump
+                    .take()
+                    .expect("hyper polls a finished future no more")
+                    .poll_head(cx)
+                {
                     Ok(response) => Poll::Ready(Ok(response)),
                     Err(waiting) => {
                         *pump = Some(waiting);
@@ -165,6 +238,8 @@ impl Future for Respond {
 struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// The write side is shut down.
+    closing: bool,
 }
 
 impl Watched {
@@ -175,7 +250,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before && self.activity.phase() == Phase::Idle {
@@ -186,7 +265,11 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(result)
     }
@@ -195,8 +278,25 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Closing a socket with unread bytes resets the connection, and the reset can overtake the answer: a client that
+    /// still sends is listened to until it notices.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.closing {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            if !self.activity.has_unread() {
+                return Poll::Ready(Ok(()));
+            }
+            self.closing = true;
+            self.activity.enter(Phase::Closing);
+        }
+        let mut thrown_away = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut thrown_away);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

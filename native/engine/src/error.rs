@@ -33,7 +33,9 @@ impl EngineError {
     /// The operating system's error number, where there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Self::Resolve { source, .. } | Self::Bind { source, .. } | Self::Runtime(source) => source.raw_os_error(),
+            Self::Resolve { source, .. } | Self::Bind { source, .. } | Self::Runtime(source) => {
+                source.raw_os_error()
+            }
             Self::Route(_) => None,
         }
     }
@@ -60,6 +62,9 @@ pub enum ResponseError {
     /// A header value with control characters.
     #[error("invalid value of response header {0:?}")]
     HeaderValue(String),
+    /// More header fields than a header map can hold.
+    #[error("too many response headers")]
+    TooManyHeaders,
     /// A content-length that is not one number.
     #[error("invalid content-length {0:?}")]
     ContentLength(String),

@@ -79,7 +79,7 @@ struct State {
     ended: bool,
     aborted: bool,
     room_waiter: Option<Waker>,
-    /// The connection no longer takes bytes (HEAD, 304), though the client is still there.
+    /// The connection takes no more bytes (HEAD, 304, content-length reached), though the client is still there.
     discarding: bool,
     disconnected: bool,
 
@@ -108,8 +108,16 @@ pub(crate) enum Output {
 
 impl Exchange {
     pub(crate) fn new(head: RequestHead, turn: TurnEnd, write_buffer_bytes: usize) -> Arc<Self> {
-        let state = State { bodyless: head.method == Method::HEAD, ..State::default() };
-        Arc::new(Self { head, turn, write_buffer_bytes, state: Mutex::new(state) })
+        let state = State {
+            bodyless: head.method == Method::HEAD,
+            ..State::default()
+        };
+        Arc::new(Self {
+            head,
+            turn,
+            write_buffer_bytes,
+            state: Mutex::new(state),
+        })
     }
 
     /// The request's head.
@@ -177,13 +185,16 @@ impl Exchange {
             .ok()
             .filter(|code| code.as_u16() >= 200)
             .ok_or(ResponseError::Status(status))?;
-        let (map, length) = response_headers(headers)?;
+        let (mut map, length) = response_headers(headers)?;
         let mut state = self.lock();
         if state.started {
             return Err(ResponseError::StartedTwice);
         }
         state.started = true;
         state.bodyless |= code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED;
+        if code == StatusCode::NO_CONTENT {
+            map.remove(CONTENT_LENGTH);
+        }
         state.remaining = if state.bodyless { None } else { length };
         state.head = Some((code, map));
         Ok(())
@@ -199,7 +210,9 @@ impl Exchange {
             return Err(ResponseError::Complete);
         }
         if let Some(remaining) = state.remaining {
-            let left = remaining.checked_sub(bytes.len() as u64).ok_or(ResponseError::TooLong)?;
+            let left = remaining
+                .checked_sub(bytes.len() as u64)
+                .ok_or(ResponseError::TooLong)?;
             if !more && left != 0 {
                 return Err(ResponseError::TooShort);
             }
@@ -239,11 +252,16 @@ impl Exchange {
         } else if !state.head_released {
             const TEXT: &[u8] = b"Internal Server Error";
             let mut headers = HeaderMap::with_capacity(2);
-            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            headers.insert(
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            );
             headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
             state.head = Some((StatusCode::INTERNAL_SERVER_ERROR, headers));
             state.started = true;
             state.head_released = true;
+            // What was started and never sent may have been a 204.
+            state.bodyless = self.head.method == Method::HEAD;
             if !state.bodyless {
                 state.out_bytes += TEXT.len();
                 state.out.push_back(Bytes::from_static(TEXT));
@@ -324,8 +342,10 @@ impl Exchange {
         wake(waiter);
     }
 
-    pub(crate) fn is_bodyless(&self) -> bool {
-        self.lock().bodyless
+    /// Whether all that the response may carry has been taken, though the application is not done with it.
+    pub(crate) fn waits_for_end(&self) -> bool {
+        let state = self.lock();
+        !state.ended && state.out.is_empty() && (state.bodyless || state.remaining == Some(0))
     }
 
     pub(crate) fn response_ended(&self) -> bool {
@@ -349,10 +369,18 @@ impl Exchange {
             return Output::Aborted;
         }
         let Some(bytes) = state.out.pop_front() else {
-            return if state.ended { Output::End } else { Output::Pending };
+            return if state.ended {
+                Output::End
+            } else {
+                Output::Pending
+            };
         };
         state.out_bytes -= bytes.len();
-        let waiter = if state.out_bytes <= self.write_buffer_bytes / 2 { state.room_waiter.take() } else { None };
+        let waiter = if state.out_bytes <= self.write_buffer_bytes / 2 {
+            state.room_waiter.take()
+        } else {
+            None
+        };
         drop(state);
         wake(waiter);
         Output::Chunk(bytes)
@@ -382,24 +410,32 @@ fn response_headers<'a>(
     headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<(HeaderMap, Option<u64>), ResponseError> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut map = HeaderMap::with_capacity(headers.size_hint().0);
+    let mut map = HeaderMap::try_with_capacity(headers.size_hint().0)
+        .map_err(|_| ResponseError::TooManyHeaders)?;
     let mut length = None;
     for (raw_name, raw_value) in headers {
-        let name = HeaderName::from_bytes(raw_name).map_err(|_| ResponseError::HeaderName(text(raw_name)))?;
+        let name = HeaderName::from_bytes(raw_name)
+            .map_err(|_| ResponseError::HeaderName(text(raw_name)))?;
         if name == TRANSFER_ENCODING {
             continue;
         }
-        let value = HeaderValue::from_bytes(raw_value).map_err(|_| ResponseError::HeaderValue(text(raw_name)))?;
+        let value = HeaderValue::from_bytes(raw_value)
+            .map_err(|_| ResponseError::HeaderValue(text(raw_name)))?;
         if name == CONTENT_LENGTH {
-            let number = value.to_str().ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = value
+                .to_str()
+                .ok()
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
             let number = number.and_then(|digits| digits.parse().ok());
             if number.is_none() || length.is_some_and(|known| Some(known) != number) {
                 return Err(ResponseError::ContentLength(text(raw_value)));
             }
             length = number;
-            map.insert(name, value);
+            map.try_insert(name, value)
+                .map_err(|_| ResponseError::TooManyHeaders)?;
         } else {
-            map.append(name, value);
+            map.try_append(name, value)
+                .map_err(|_| ResponseError::TooManyHeaders)?;
         }
     }
     Ok((map, length))

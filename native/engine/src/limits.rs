@@ -19,7 +19,8 @@ pub struct Limits {
     pub max_body_bytes: u64,
     /// Bytes of a request head; a larger one is answered with 431. At least 8,192.
     pub max_head_bytes: usize,
-    /// Number of request header fields; more are answered with 431.
+    /// Number of request header fields; more are answered with 431. At most 16,384; up to 100 are parsed without an
+    /// allocation.
     pub max_headers: usize,
     /// Response bytes that may wait for the client before `send` waits too.
     pub write_buffer_bytes: usize,
@@ -35,7 +36,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(60),
             max_body_bytes: 1 << 30,
             max_head_bytes: 64 * 1024,
-            max_headers: 128,
+            max_headers: 100,
             write_buffer_bytes: 64 * 1024,
         }
     }

@@ -3,8 +3,8 @@
 //! A foreign loop calls [`Reactor::turn`] where it would have called `select`. The turn runs connections until the
 //! foreign loop has something to do: a request batch, a ready file descriptor of its own, or a timer.
 
-use std::os::fd::OwnedFd;
 use std::future::{poll_fn, Future};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -59,7 +59,11 @@ impl TurnEnd {
     /// Starts or continues a turn: wakes what was answered, and tells whether the turn was asked to end.
     fn advance(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        if !state.runner.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        if !state
+            .runner
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
             state.runner = Some(cx.waker().clone());
         }
         let ended = std::mem::take(&mut state.end_requested);
@@ -101,8 +105,16 @@ pub struct Reactor {
 impl Reactor {
     /// Creates the runtime; nothing runs before the first turn.
     pub fn new() -> Result<Self, EngineError> {
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(EngineError::Runtime)?;
-        Ok(Self { runtime, end: TurnEnd::default(), foreign: None })
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(EngineError::Runtime)?;
+        Ok(Self {
+            runtime,
+            end: TurnEnd::default(),
+            foreign: None,
+        })
     }
 
     /// A handle that ends turns.
@@ -135,10 +147,16 @@ impl Reactor {
     ///
     /// `drained`: the foreign descriptor was asked since the last turn and had nothing left.
     pub fn turn(&mut self, timeout: Option<Duration>, drained: bool) -> Turn {
-        let Self { runtime, end, foreign } = self;
+        let Self {
+            runtime,
+            end,
+            foreign,
+        } = self;
         let foreign = foreign.as_ref();
         runtime.block_on(async {
-            let mut sleep = pin!(timeout.filter(|limit| !limit.is_zero()).map(tokio::time::sleep));
+            let mut sleep = pin!(timeout
+                .filter(|limit| !limit.is_zero())
+                .map(tokio::time::sleep));
             let mut pass = pin!(tokio::task::yield_now());
             let mut must_clear = drained;
             let mut due = timeout.is_some_and(|limit| limit.is_zero());
@@ -149,7 +167,10 @@ impl Reactor {
                 }
                 due |= end.advance(cx);
                 let foreign_ready = is_ready(foreign, cx);
-                due |= sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+                due |= sleep
+                    .as_mut()
+                    .as_pin_mut()
+                    .is_some_and(|sleep| sleep.poll(cx).is_ready());
                 if !(due || foreign_ready) {
                     first = false;
                     return Poll::Pending;
@@ -163,6 +184,14 @@ impl Reactor {
             end.leave();
             turn
         })
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        // Exchanges that were answered since the last turn hold this list, and it holds them.
+        let answered = std::mem::take(&mut self.end.lock().answered);
+        drop(answered);
     }
 }
 

@@ -23,23 +23,34 @@ pub struct ConstantRoute {
 
 impl ConstantRoute {
     /// Checks and builds a route from raw parts.
-    pub fn new(status: u16, headers: &[(Vec<u8>, Vec<u8>)], body: Vec<u8>) -> Result<Self, EngineError> {
+    pub fn new(
+        status: u16,
+        headers: &[(Vec<u8>, Vec<u8>)],
+        body: Vec<u8>,
+    ) -> Result<Self, EngineError> {
         let status = StatusCode::from_u16(status)
             .ok()
             .filter(|status| status.as_u16() >= 200)
-            .ok_or_else(|| EngineError::Route(format!("{status} is not a final HTTP status code")))?;
-        let mut map = HeaderMap::with_capacity(headers.len());
+            .ok_or_else(|| {
+                EngineError::Route(format!("{status} is not a final HTTP status code"))
+            })?;
+        let mut map = HeaderMap::new();
         for (name, value) in headers {
             let text = String::from_utf8_lossy(name).into_owned();
             let name = HeaderName::from_bytes(name)
                 .map_err(|_| EngineError::Route(format!("invalid header name {text:?}")))?;
             let value = HeaderValue::from_bytes(value)
                 .map_err(|_| EngineError::Route(format!("invalid value of header {text:?}")))?;
-            map.append(name, value);
+            map.try_append(name, value)
+                .map_err(|_| EngineError::Route("too many headers".to_owned()))?;
         }
         map.remove(http::header::CONTENT_LENGTH);
         map.remove(http::header::TRANSFER_ENCODING);
-        Ok(Self { status, headers: map, body: Bytes::from(body) })
+        Ok(Self {
+            status,
+            headers: map,
+            body: Bytes::from(body),
+        })
     }
 }
 
@@ -54,10 +65,13 @@ pub enum Routed {
     NotFound,
 }
 
+/// The constant routes of one path.
+type ByMethod = Vec<(Method, Arc<ConstantRoute>)>;
+
 /// The two routing tables of one server.
 #[derive(Debug, Default)]
 pub struct Router {
-    constants: papaya::HashMap<Box<str>, Arc<Vec<(Method, Arc<ConstantRoute>)>>>,
+    constants: papaya::HashMap<Box<str>, Arc<ByMethod>>,
     has_constants: AtomicBool,
     mounts: papaya::HashMap<Box<str>, Arc<Mount>>,
 }
@@ -69,17 +83,28 @@ impl Router {
     }
 
     /// Serves `route` for exactly this method and literal (undecoded) path. Replaces an earlier one.
-    pub fn add_constant(&self, method: &str, path: &str, route: ConstantRoute) -> Result<(), EngineError> {
+    pub fn add_constant(
+        &self,
+        method: &str,
+        path: &str,
+        route: ConstantRoute,
+    ) -> Result<(), EngineError> {
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|_| EngineError::Route(format!("invalid HTTP method {method:?}")))?;
         if !path.starts_with('/') {
-            return Err(EngineError::Route(format!("path {path:?} does not start with '/'")));
+            return Err(EngineError::Route(format!(
+                "path {path:?} does not start with '/'"
+            )));
         }
         let route = Arc::new(route);
         self.constants.pin().update_or_insert_with(
             path.into(),
             |methods| {
-                let mut methods: Vec<_> = methods.iter().filter(|(known, _)| *known != method).cloned().collect();
+                let mut methods: Vec<_> = methods
+                    .iter()
+                    .filter(|(known, _)| *known != method)
+                    .cloned()
+                    .collect();
                 methods.push((method.clone(), route.clone()));
                 Arc::new(methods)
             },
@@ -93,9 +118,17 @@ impl Router {
     pub fn mount(&self, prefix: &str, app: Arc<dyn App>) -> Result<(), EngineError> {
         let prefix = prefix.trim_end_matches('/');
         if !prefix.is_empty() && !prefix.starts_with('/') {
-            return Err(EngineError::Route(format!("mount prefix {prefix:?} does not start with '/'")));
+            return Err(EngineError::Route(format!(
+                "mount prefix {prefix:?} does not start with '/'"
+            )));
         }
-        self.mounts.pin().insert(prefix.into(), Arc::new(Mount { prefix: prefix.into(), app }));
+        self.mounts.pin().insert(
+            prefix.into(),
+            Arc::new(Mount {
+                prefix: prefix.into(),
+                app,
+            }),
+        );
         Ok(())
     }
 
@@ -103,8 +136,9 @@ impl Router {
     pub fn route(&self, method: &Method, path: &str) -> Routed {
         if self.has_constants.load(Ordering::Acquire) {
             let constants = self.constants.pin();
-            if let Some((_, route)) =
-                constants.get(path).and_then(|methods| methods.iter().find(|(known, _)| known == method))
+            if let Some((_, route)) = constants
+                .get(path)
+                .and_then(|methods| methods.iter().find(|(known, _)| known == method))
             {
                 return Routed::Constant(route.clone());
             }
@@ -173,10 +207,25 @@ mod tests {
     fn a_constant_route_answers_its_method_only() {
         let router = Router::new();
         router.mount("", Arc::new(Nobody)).unwrap();
-        router.add_constant("GET", "/ping", ConstantRoute::new(200, &[], b"pong".to_vec()).unwrap()).unwrap();
-        assert!(matches!(router.route(&Method::GET, "/ping"), Routed::Constant(_)));
-        assert!(matches!(router.route(&Method::POST, "/ping"), Routed::Mount(_)));
-        assert!(matches!(router.route(&Method::GET, "/ping/"), Routed::Mount(_)));
+        router
+            .add_constant(
+                "GET",
+                "/ping",
+                ConstantRoute::new(200, &[], b"pong".to_vec()).unwrap(),
+            )
+            .unwrap();
+        assert!(matches!(
+            router.route(&Method::GET, "/ping"),
+            Routed::Constant(_)
+        ));
+        assert!(matches!(
+            router.route(&Method::POST, "/ping"),
+            Routed::Mount(_)
+        ));
+        assert!(matches!(
+            router.route(&Method::GET, "/ping/"),
+            Routed::Mount(_)
+        ));
     }
 
     #[test]

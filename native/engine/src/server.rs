@@ -34,17 +34,33 @@ impl Server {
         router: Arc<Router>,
         limits: Limits,
     ) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared { limits, router, turn: reactor.end() });
+        let shared = Arc::new(Shared {
+            limits,
+            router,
+            turn: reactor.end(),
+        });
         let connections = Arc::new(Connections::default());
         let draining = Arc::new(AtomicBool::new(false));
         let listener = listener.listen()?;
         let inside = reactor.handle().enter();
         let listener = TcpListener::from_std(listener).map_err(EngineError::Runtime)?;
         drop(inside);
-        let accepting =
-            reactor.handle().spawn(accept(listener, shared.clone(), connections.clone(), draining.clone()));
-        let sweeping = reactor.handle().spawn(sweep(shared.clone(), connections.clone()));
-        Ok(Self { shared, connections, draining, accepting: Mutex::new(Some(accepting)), sweeping })
+        let accepting = reactor.handle().spawn(accept(
+            listener,
+            shared.clone(),
+            connections.clone(),
+            draining.clone(),
+        ));
+        let sweeping = reactor
+            .handle()
+            .spawn(sweep(shared.clone(), connections.clone()));
+        Ok(Self {
+            shared,
+            connections,
+            draining,
+            accepting: Mutex::new(Some(accepting)),
+            sweeping,
+        })
     }
 
     /// Connections open now.
@@ -55,7 +71,12 @@ impl Server {
     /// Closes the listening socket and idle connections; each other one closes after the request it serves.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(accepting) = self
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             accepting.abort();
         }
         self.connections.order_all(Ending::Drain);
@@ -72,7 +93,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(accepting) = self
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             accepting.abort();
         }
         self.sweeping.abort();
@@ -103,12 +129,21 @@ async fn accept(
     }
 }
 
-fn open(stream: TcpStream, shared: &Arc<Shared>, connections: &Arc<Connections>, draining: &AtomicBool) {
+fn open(
+    stream: TcpStream,
+    shared: &Arc<Shared>,
+    connections: &Arc<Connections>,
+    draining: &AtomicBool,
+) {
     let (id, activity) = connections.add();
     if draining.load(Ordering::Acquire) {
         activity.order(Ending::Drain);
     }
-    let guard = OpenConnection { id, connections: connections.clone(), shared: shared.clone() };
+    let guard = OpenConnection {
+        id,
+        connections: connections.clone(),
+        shared: shared.clone(),
+    };
     let shared = shared.clone();
     tokio::spawn(async move {
         let _guard = guard;
@@ -134,10 +169,12 @@ impl Drop for OpenConnection {
 }
 
 async fn sweep(shared: Arc<Shared>, connections: Arc<Connections>) {
-    let start = Instant::now();
+    let mut last = Instant::now();
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
-        let now = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        connections.sweep(now, &shared.limits);
+        let now = Instant::now();
+        let elapsed = u64::try_from((now - last).as_millis()).unwrap_or(u64::MAX);
+        last = now;
+        connections.sweep(elapsed, &shared.limits);
     }
 }

@@ -50,9 +50,10 @@ pub struct Change {
 /// Learns the spread between sessions; each inner slice holds the log ratios of one test's stored sessions.
 ///
 /// Until the best-covered test has `enough` sessions, the spread is the larger of `prior_sd` and the sample's
-/// pooled standard deviation, and the prior counts for as much as the sessions that will replace it (`enough - 1`
-/// degrees of freedom). From then on the sample decides alone. Never below 0.1 %, so that copies of one session
-/// prove nothing.
+/// pooled standard deviation. The prior is a declared, cautious value and not an estimate from few sessions, so where it
+/// holds nothing is added for its uncertainty (its degrees of freedom are infinite); where the sample is larger, it
+/// counts for at least `enough - 1`. From `enough` sessions on the sample decides alone. Never below 0.1 %, so that
+/// copies of one session prove nothing.
 ///
 /// # Errors
 ///
@@ -74,11 +75,10 @@ pub fn session_spread(
     let prior_df = enough.saturating_sub(1).max(1) as f64;
     let (sd, df) = match sample {
         Some(sample) if covered >= enough => (sample.variance.sqrt(), sample.df),
-        Some(sample) => (
-            sample.variance.sqrt().max(prior_sd),
-            sample.df.max(prior_df),
-        ),
-        None => (prior_sd, prior_df),
+        Some(sample) if sample.variance > prior_sd.powi(2) => {
+            (sample.variance.sqrt(), sample.df.max(prior_df))
+        }
+        _ => (prior_sd, f64::INFINITY),
     };
     Ok(Spread {
         sd: sd.max(LEAST_SPREAD),
@@ -229,19 +229,20 @@ mod tests {
         };
         let early = session_spread(&[quiet(9), quiet(4)], 0.03, 10).unwrap();
         close(early.sd, 0.03);
-        close(early.df, 11.0);
+        assert!(early.df.is_infinite());
         let late = session_spread(&[quiet(10), quiet(4)], 0.03, 10).unwrap();
         assert!(late.sd < 0.012 && late.sd > 0.009);
         close(late.df, 12.0);
         let first = session_spread(&[vec![0.4]], 0.03, 10).unwrap();
         close(first.sd, 0.03);
-        close(first.df, 9.0);
+        assert!(first.df.is_infinite());
     }
 
     #[test]
     fn a_sample_that_is_worse_than_the_prior_is_believed_at_once() {
         let spread = session_spread(&[vec![0.1, -0.1]], 0.03, 10).unwrap();
         close(spread.sd, 0.02_f64.sqrt());
+        close(spread.df, 9.0);
     }
 
     #[test]

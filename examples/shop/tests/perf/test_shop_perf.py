@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+
+from pytest_fastr import Perf
 
 pytestmark = pytest.mark.perf(users=20, duration="5s")
 
@@ -18,21 +18,21 @@ ORDER = {
 }
 
 
-def test_health(perf: Any) -> None:
+def test_health(perf: Perf) -> None:
     perf.get("/health")
 
 
-def test_items(perf: Any) -> None:
+def test_items(perf: Perf) -> None:
     perf.get("/items?offset=40&limit=20")
 
 
-def test_search(perf: Any) -> None:
+def test_search(perf: Perf) -> None:
     perf.get("/search?q=coper+ketle+for+kitchn")
 
 
-def test_orders(perf: Any) -> None:
+def test_orders(perf: Perf) -> None:
     perf.post("/orders", json=ORDER, headers={"x-user": "ada"}, expect=201)
 
 
-def test_report(perf: Any) -> None:
+def test_report(perf: Perf) -> None:
     perf.get("/report")

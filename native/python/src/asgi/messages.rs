@@ -110,17 +110,17 @@ impl Send {
 fn header(field: &Bound<'_, PyAny>) -> PyResult<(PyBackedBytes, PyBackedBytes)> {
     if let Ok(pair) = field.cast::<PyTuple>() {
         if pair.len() == 2 {
-            return Ok((header_part(&pair.get_borrowed_item(0)?)?, header_part(&pair.get_borrowed_item(1)?)?));
+            return Ok((header_part(pair.get_borrowed_item(0)?)?, header_part(pair.get_borrowed_item(1)?)?));
         }
     }
     let parts = field.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     match parts.as_slice() {
-        [name, value] => Ok((header_part(name)?, header_part(value)?)),
+        [name, value] => Ok((header_part(name.as_borrowed())?, header_part(value.as_borrowed())?)),
         _ => Err(PyValueError::new_err(format!("a response header is a name and a value, not {} items", parts.len()))),
     }
 }
 
-fn header_part(part: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
+fn header_part(part: Borrowed<'_, '_, PyAny>) -> PyResult<PyBackedBytes> {
     part.extract().map_err(|_| {
         let kind = part.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
         PyTypeError::new_err(format!("names and values of response headers must be bytes, not {kind}"))

@@ -1,0 +1,70 @@
+"""Mistakes in configuration, options and markers: one clear error, and an exit code that is not 0."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+import pytest
+
+from support.project import Project
+
+TEST = "def test_items(perf):\n    perf.get('/')\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[tool.pytest-fastr]\napp = "shop:app"\nuser = 3\n', "*unknown key `user`; did you mean `users`?*"),
+        ("[tool.pytest-fastr]\nusers = 0\n", "*`users` is 0*whole number from 1 up*"),
+        ("[tool.pytest-fastr\n", "*pyproject.toml*"),
+        ('[tool.pytest-fastr]\nduration = "5 hours"\n', "*duration above zero*"),
+    ],
+)
+def test_a_mistake_in_the_configuration_ends_the_run(project: Project, text: str, words: str) -> None:
+    project.configure(text)
+    project.test(TEST)
+    result = project.run("--perf")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert any(fnmatch(line, words) for line in [*result.outlines, *result.errlines]), result.outlines
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--perf-update",), "*give both*"),
+        (("--perf", "--perf-epochs", "0"), "*must be 1 to 100*"),
+        (("--perf", "--perf-duration", "soon"), "*--perf-duration*duration above zero*"),
+    ],
+)
+def test_a_mistake_in_an_option_ends_the_run(project: Project, args: tuple[str, ...], words: str) -> None:
+    project.test(TEST)
+    result = project.run(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([words])
+
+
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        ("user=3", "*unknown argument 'user'; known are users, duration, epochs, limit, app*"),
+        ("20", "*keyword arguments only*"),
+        ('limit={"cpus": "2%"}', "*unknown metric `cpus`; did you mean `cpu`?*"),
+        ('app="shop"', "*'shop' names no application*"),
+        ('app="shop:ap"', "*'shop' has no attribute 'ap'; did you mean 'app'?*"),
+        ('app="shp:app"', "*there is no module 'shp'*"),
+        ('app="shop:create_app"', "*looks like a factory: write 'shop:create_app()'*"),
+    ],
+)
+def test_a_mistake_in_a_marker_fails_its_test(project: Project, marker: str, words: str) -> None:
+    project.test(f"import pytest\n\n@pytest.mark.perf({marker})\ndef test_items(perf):\n    perf.get('/')\n")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([words])
+
+
+def test_no_application_says_the_three_ways_to_name_one(project: Project) -> None:
+    project.configure("")
+    project.test(TEST)
+    result = project.run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*[[]tool.pytest-fastr]*perf_app*@pytest.mark.perf(app=*"])
