@@ -68,7 +68,7 @@ check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest pytest_fastr._native
+	$(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt pytest_fastr._native
 
 lint: setup
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -81,6 +81,7 @@ fmt: setup
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python benchmarks/engine_vs_uvicorn.py
 
 clean:
 	rm -rf target dist .pytest_cache .mypy_cache .ruff_cache .benchmarks $(BUILT)

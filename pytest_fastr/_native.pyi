@@ -9,10 +9,41 @@ between slices; Ctrl-C ends them within 0.2 s.
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, final
 
+__all__ = [
+    "Answer",
+    "Completed",
+    "ConnectionPlan",
+    "DEBUG_BUILD",
+    "Engine",
+    "EpochEstimate",
+    "Generator",
+    "Judgement",
+    "LoadResult",
+    "PairedResult",
+    "Progress",
+    "Receive",
+    "Request",
+    "Send",
+    "SessionEstimate",
+    "Side",
+    "Target",
+    "Waiting",
+    "WarmUpResult",
+    "end_family",
+    "judge_against_sessions",
+    "once",
+    "quantile_estimate",
+    "run_load",
+    "run_paired",
+    "session_estimate",
+    "warm_up",
+    "watch_lifeline",
+]
+
 DEBUG_BUILD: Final[bool]
 """Compiled without optimisation: nothing that this build measures means anything."""
 
-CostMetric = Literal["cpu", "throughput"]
+_CostMetric = Literal["cpu", "throughput"]
 
 # ---- engine ---------------------------------------------------------------------------------------------------------
 
@@ -35,7 +66,7 @@ class Engine:
         create_future: Callable[[], Any],
         template: dict[str, Any],
         state: dict[str, Any] | None = None,
-        root_path: str = "",
+        root_path: str = ...,
     ) -> None:
         """Sends everything at or below ``prefix`` to ``start(scope, receive, send)``, called between turns.
 
@@ -43,7 +74,7 @@ class Engine:
         """
 
     def add_constant(
-        self, method: str, path: str, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = []
+        self, method: str, path: str, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ...
     ) -> None:
         """Answers this method and literal path natively. Raises ValueError for what HTTP cannot say."""
 
@@ -112,11 +143,11 @@ class Waiting:
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any: ...
     def close(self) -> None: ...
 
-def watch_lifeline(fd: int, grace: float, mark: str = "") -> None:
+def watch_lifeline(fd: int, grace: float, mark: str = ...) -> None:
     """Waits in a native thread for the end of pipe ``fd``; then SIGTERM to this process, and after ``grace`` seconds
     :func:`end_family` and SIGKILL to its process group."""
 
-def end_family(leader: int, mark: str = "") -> None:
+def end_family(leader: int, mark: str = ...) -> None:
     """Kills what belongs to the server ``leader``, but neither it nor the caller: its descendants, the members of the
     group that it leads, and every process with ``mark`` (``NAME=value``) in the environment it was started with."""
 
@@ -152,7 +183,7 @@ class Progress:
     @property
     def errors(self) -> int: ...
 
-Control = Callable[[Progress], None] | None
+_Control = Callable[[Progress], None] | None
 
 @final
 class Answer:
@@ -253,7 +284,7 @@ class PairedResult:
     def blocks(self) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
         """Per block and side: requests, wall ns, CPU ns."""
 
-    def epoch_estimate(self, metric: CostMetric) -> EpochEstimate:
+    def epoch_estimate(self, metric: _CostMetric) -> EpochEstimate:
         """The epoch's log ratio. Raises ValueError when it has too few blocks."""
 
 @final
@@ -264,7 +295,7 @@ class ConnectionPlan:
         cls, connections: int, keep_alive: bool, connect_timeout: float, request_timeout: float
     ) -> ConnectionPlan: ...
 
-def once(target: Target, request: Request, timeout: float, keep_body: int, control: Control = None) -> Answer:
+def once(target: Target, request: Request, timeout: float, keep_body: int, control: _Control = None) -> Answer:
     """Sends one request on a fresh connection."""
 
 def run_load(
@@ -274,7 +305,7 @@ def run_load(
     *,
     seconds: float | None = None,
     count: int | None = None,
-    control: Control = None,
+    control: _Control = None,
 ) -> LoadResult:
     """One closed-loop stretch, for ``seconds`` or exactly ``count`` requests. Raises ValueError without either."""
 
@@ -286,7 +317,7 @@ def warm_up(
     window: float,
     min_windows: int,
     max_seconds: float,
-    control: Control = None,
+    control: _Control = None,
 ) -> WarmUpResult:
     """Loads until the throughput of windows of ``window`` seconds is steady, for at most ``max_seconds``."""
 
@@ -300,7 +331,7 @@ def run_paired(
     max_round: float,
     chunks: int,
     seed: int,
-    control: Control = None,
+    control: _Control = None,
 ) -> PairedResult:
     """Loads A and B in alternating slices (ABBA or BAAB by a seeded coin), only one at a time.
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from pytest_fastr._native import Receive, Send
 
 Scope = MutableMapping[str, Any]
-AsgiApplication = Callable[
-    [Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-]
+AsgiApplication = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 LifespanMode = Literal["auto", "on", "off"]
 
 logger = logging.getLogger("pytest_fastr.server")
@@ -50,9 +48,7 @@ class RequestRunner:
             raise
         except BaseException as error:
             send.finish()
-            logger.error(
-                "Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error
-            )
+            logger.error("Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error)
             if not isinstance(error, Exception):
                 raise
         else:

@@ -75,11 +75,12 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         app = load()
         Runtime(app, options).run(tell_ready, signals=True)
     except FastrError as error:
-        if pipes.ready is not None and not told:
-            handshake.send_error(pipes.ready, error)
         if error.__cause__ is not None:
             sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
-        print(f"pytest-fastr: {error}", file=sys.stderr)
+        print(f"pytest-fastr: {error}", file=sys.stderr, flush=True)
+        # Last, since the parent quotes the log when it hears of it.
+        if pipes.ready is not None and not told:
+            handshake.send_error(pipes.ready, error)
         if isinstance(error, ConfigError):
             return EXIT_USAGE
         return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED

@@ -27,9 +27,7 @@ class EngineSelector(selectors.BaseSelector):
         fileno = getattr(inner, "fileno", None)
         if fileno is None:
             inner.close()
-            raise OSError(
-                f"{type(inner).__name__} cannot be watched: this platform has neither epoll nor kqueue"
-            )
+            raise OSError(f"{type(inner).__name__} cannot be watched: this platform has neither epoll nor kqueue")
         self._inner = inner
         self._turn: Callable[[float | None, bool], bool] = engine.turn
         self._drained = False

@@ -12,9 +12,7 @@ from typing import Any
 from pytest_fastr.errors import AppImportError
 from pytest_fastr.mount.asgi import AsgiApplication
 
-_FORM = re.compile(
-    r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attr>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?"
-)
+_FORM = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attr>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,7 @@ class AppRef:
         value = self._attribute(self._import())
         if self.factory:
             if not callable(value):
-                raise AppImportError(
-                    f"{self}: {self.attr!r} is a {type(value).__name__}, not a factory; drop the '()'"
-                )
+                raise AppImportError(f"{self}: {self.attr!r} is a {type(value).__name__}, not a factory; drop the '()'")
             try:
                 value = value()
             except Exception as error:
@@ -64,9 +60,7 @@ class AppRef:
                 ) from error
             raise AppImportError(f"{self}: importing {self.module!r} failed: {error}") from error
         except Exception as error:
-            raise AppImportError(
-                f"{self}: importing {self.module!r} raised {type(error).__name__}: {error}"
-            ) from error
+            raise AppImportError(f"{self}: importing {self.module!r} raised {type(error).__name__}: {error}") from error
 
     def _attribute(self, value: Any) -> Any:
         for name in self.attr.split("."):
@@ -86,9 +80,7 @@ def check_asgi(app: Any, name: str) -> AsgiApplication:
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
         return app  # type: ignore[no-any-return]
     if hasattr(app, "wsgi_app") or _parameters(app) == 2:
-        raise AppImportError(
-            f"{name} looks like a WSGI application; only ASGI applications can be mounted so far"
-        )
+        raise AppImportError(f"{name} looks like a WSGI application; only ASGI applications can be mounted so far")
     if _parameters(app) == 0:
         raise AppImportError(f"{name} looks like a factory: write '{name}()' so that it is called")
     return app  # type: ignore[no-any-return]

@@ -21,6 +21,8 @@ def main() -> None:
     launch = Launch(path=(str(Path(__file__).parent),))
     servers = [spawn(AppRef.parse("trouble:family"), launch), fork(trouble.family, launch)]
     bodies = [urllib.request.urlopen(f"{server.url}/{path}").read() for server in servers]
+    while path and not all("holding" in server.log_tail() for server in servers):
+        time.sleep(0.005)
     print(json.dumps([int(pid) for body in bodies for pid in body.split()]), flush=True)
     time.sleep(600)
 

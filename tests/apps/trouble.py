@@ -89,16 +89,20 @@ async def family(scope: Any, receive: Any, send: Any) -> None:
         raise NotImplementedError
     same = subprocess.Popen(SLEEP)
     own_session = subprocess.Popen(SLEEP, start_new_session=True)
-    daemon = subprocess.run([sys.executable, "-c", DETACHED], stdout=subprocess.PIPE, check=True)
-    pids = [os.getpid(), same.pid, own_session.pid, int(daemon.stdout)]
+    middle = subprocess.Popen([sys.executable, "-c", DETACHED], stdout=subprocess.PIPE)
+    assert middle.stdout is not None
+    pids = [os.getpid(), same.pid, own_session.pid, int(middle.stdout.readline())]
+    middle.wait()
     await respond(send, " ".join(map(str, pids)).encode())
     if scope["path"] == "/then-hang":
-        hold_the_interpreter()
+        # Later: what was sent goes out when the loop gets its turn.
+        asyncio.get_running_loop().call_later(0.02, hold_the_interpreter)
 
 
 def hold_the_interpreter() -> None:
     """One call in C that never gives the interpreter back, and a handler that would ignore SIGTERM anyway."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("holding the interpreter", flush=True)
     re.match(r"(a+)+$", "a" * 60 + "b")
 
 
@@ -148,4 +152,3 @@ class Classic:
 
 classic = Classic()
 number = 7
-

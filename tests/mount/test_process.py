@@ -225,7 +225,9 @@ def test_a_fork_with_threads_is_refused_and_shows_the_way_out() -> None:
     thread = threading.Thread(target=end.wait, name="the-metrics-reporter")
     thread.start()
     try:
-        with pytest.raises(ForkError, match=r"running: the-metrics-reporter\. .* name the application as 'module:attr'"):
+        with pytest.raises(
+            ForkError, match=r"running: the-metrics-reporter\. .* name the application as 'module:attr'"
+        ):
             fork(FastAPI(), launch())
     finally:
         end.set()

@@ -73,11 +73,12 @@ def test_a_server_told_to_stop_by_a_signal_ends_what_it_started(
 
 
 def test_a_stop_ends_a_server_that_holds_its_interpreter_and_ignores_sigterm(
-    spawned: Spawned, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    spawned: Spawned, ask: Callable[..., Any], wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pytest_fastr.mount.process.STOP_SECONDS", 0.5)
     with spawned("trouble:family") as server:
         pids = family_of(server, ask, "/then-hang")
+        wait_until(lambda: "holding the interpreter" in server.log_tail(), "the hang")
         server.stop()
         assert alive(pids) == []
         assert server.exit_code() == -signal.SIGKILL
@@ -101,7 +102,9 @@ def test_nothing_outlives_a_parent_that_was_killed(state: str, wait_until: Calla
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_a_parent_that_was_told_to_stop(number: signal.Signals, wait_until: Callable[..., None]) -> None:
+def test_nothing_outlives_a_parent_that_was_told_to_stop(
+    number: signal.Signals, wait_until: Callable[..., None]
+) -> None:
     with run_parent() as parent:
         try:
             assert parent.stdout is not None

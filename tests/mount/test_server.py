@@ -84,7 +84,10 @@ def test_a_failed_start_up_is_raised_in_the_caller_with_its_cause(
         raise ConnectionError("no database")
         yield
 
-    with pytest.raises(StartupError, match="start-up failed:\n(.|\n)*no database") as raised, Server(FastAPI(lifespan=fail)):
+    with (
+        pytest.raises(StartupError, match="start-up failed:\n(.|\n)*no database") as raised,
+        Server(FastAPI(lifespan=fail)),
+    ):
         pass
     assert isinstance(raised.value.__cause__, ConnectionError)
     gc.collect()
@@ -126,7 +129,10 @@ def test_a_start_up_that_hangs_is_given_up() -> None:
         yield
 
     before = threading.active_count()
-    with pytest.raises(MountError, match=r"did not start within 0\.2 s"), Server(FastAPI(lifespan=hang), startup_timeout=0.2):
+    with (
+        pytest.raises(MountError, match=r"did not start within 0\.2 s"),
+        Server(FastAPI(lifespan=hang), startup_timeout=0.2),
+    ):
         pass
     assert cancelled.is_set()
     assert threading.active_count() == before

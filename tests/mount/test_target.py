@@ -28,7 +28,9 @@ def test_what_is_no_name_is_refused_with_an_example(text: str) -> None:
         AppRef.parse(text)
 
 
-@pytest.mark.parametrize("text", ["trouble:hangs", "trouble:make()", "trouble:classic", "trouble:Classic()", "everyday:app"])
+@pytest.mark.parametrize(
+    "text", ["trouble:hangs", "trouble:make()", "trouble:classic", "trouble:Classic()", "everyday:app"]
+)
 def test_an_application_is_loaded(text: str) -> None:
     assert callable(AppRef.parse(text).load())
 

@@ -4,7 +4,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fastr_engine::{ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, TurnEnd};
+use fastr_engine::{
+    ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, TurnEnd,
+};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -37,14 +39,17 @@ pub(crate) fn engine_error(error: EngineError) -> PyErr {
 }
 
 fn seconds(value: f64, what: &str) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| PyValueError::new_err(format!("{what} must be a number of seconds, not {value}")))
+    Duration::try_from_secs_f64(value).map_err(|_| {
+        PyValueError::new_err(format!("{what} must be a number of seconds, not {value}"))
+    })
 }
 
 /// Reads limits from keyword arguments; those that are not given keep their default.
 fn limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
     let mut limits = Limits::default();
-    let Some(given) = given else { return Ok(limits) };
+    let Some(given) = given else {
+        return Ok(limits);
+    };
     for (key, value) in given {
         let key: String = key.extract()?;
         match key.as_str() {
@@ -105,8 +110,17 @@ impl Engine {
         state: Option<Py<PyDict>>,
         root_path: String,
     ) -> PyResult<()> {
-        let app = AsgiApp { start, create_future, template, state, root_path, batch: self.batch.clone() };
-        self.router.mount(prefix, Arc::new(app).handle()).map_err(engine_error)
+        let app = AsgiApp {
+            start,
+            create_future,
+            template,
+            state,
+            root_path,
+            batch: self.batch.clone(),
+        };
+        self.router
+            .mount(prefix, Arc::new(app).handle())
+            .map_err(engine_error)
     }
 
     #[pyo3(signature = (method, path, body, status=200, headers=Vec::new()))]
@@ -119,15 +133,19 @@ impl Engine {
         headers: Vec<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<()> {
         let route = ConstantRoute::new(status, &headers, body).map_err(engine_error)?;
-        self.router.add_constant(method, path, route).map_err(engine_error)
+        self.router
+            .add_constant(method, path, route)
+            .map_err(engine_error)
     }
 
     fn listen(&self) -> PyResult<()> {
         let reactor = lock(&self.reactor);
         let reactor = reactor.as_ref().ok_or_else(closed)?;
-        let listener = lock(&self.listener).take().ok_or_else(|| PyRuntimeError::new_err("bind first"))?;
-        let server =
-            Server::start(reactor, listener, self.router.clone(), self.limits.clone()).map_err(engine_error)?;
+        let listener = lock(&self.listener)
+            .take()
+            .ok_or_else(|| PyRuntimeError::new_err("bind first"))?;
+        let server = Server::start(reactor, listener, self.router.clone(), self.limits.clone())
+            .map_err(engine_error)?;
         *lock(&self.server) = Some(server);
         Ok(())
     }
@@ -138,7 +156,11 @@ impl Engine {
         }
         // SAFETY: the caller keeps its selector open during this call, which duplicates the descriptor.
         let own = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
-        lock(&self.reactor).as_mut().ok_or_else(closed)?.watch(own).map_err(engine_error)
+        lock(&self.reactor)
+            .as_mut()
+            .ok_or_else(closed)?
+            .watch(own)
+            .map_err(engine_error)
     }
 
     fn turn(&self, py: Python<'_>, timeout: Option<f64>, drained: bool) -> PyResult<bool> {
@@ -148,10 +170,16 @@ impl Engine {
         };
         let turn = py.detach(|| {
             let mut reactor = self.reactor.try_lock().map_err(|_| ())?;
-            Ok(reactor.as_mut().map(|reactor| reactor.turn(timeout, drained)))
+            Ok(reactor
+                .as_mut()
+                .map(|reactor| reactor.turn(timeout, drained)))
         });
         let turn = turn
-            .map_err(|()| PyRuntimeError::new_err("the engine is in a turn already; one loop drives one engine"))?
+            .map_err(|()| {
+                PyRuntimeError::new_err(
+                    "the engine is in a turn already; one loop drives one engine",
+                )
+            })?
             .ok_or_else(closed)?;
         self.batch.dispatch(py);
         Ok(turn.foreign_ready)

@@ -69,8 +69,12 @@ fn family(all: &[Process], leader: i32) -> Vec<i32> {
 
 /// Every process of this machine that has not ended; none where there is no `/proc`.
 fn running(mark: &str) -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid| read_process(pid, mark)).collect()
 }
 
@@ -86,7 +90,15 @@ fn read_process(pid: i32, mark: &str) -> Option<Process> {
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     let marked = !mark.is_empty()
-        && fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|entry| entry == mark.as_bytes()));
-    Some(Process { pid, parent, group, marked })
+        && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment
+                .split(|&byte| byte == 0)
+                .any(|entry| entry == mark.as_bytes())
+        });
+    Some(Process {
+        pid,
+        parent,
+        group,
+        marked,
+    })
 }

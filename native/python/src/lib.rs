@@ -21,12 +21,13 @@ mod _native {
     use crate::lifeline::watch_lifeline;
     #[pymodule_export]
     use crate::load::{
-        once, run_load, run_paired, warm_up, Answer, ConnectionPlan, Generator, LoadResult, PairedResult, Progress,
-        Request, Side, Target, WarmUpResult,
+        once, run_load, run_paired, warm_up, Answer, ConnectionPlan, Generator, LoadResult,
+        PairedResult, Progress, Request, Side, Target, WarmUpResult,
     };
     #[pymodule_export]
     use crate::stats::{
-        judge_against_sessions, quantile_estimate, session_estimate, EpochEstimate, Judgement, SessionEstimate,
+        judge_against_sessions, quantile_estimate, session_estimate, EpochEstimate, Judgement,
+        SessionEstimate,
     };
 
     /// Compiled without optimisation: nothing that this build measures means anything.

@@ -15,16 +15,20 @@ use crate::family::kill_family;
 #[pyfunction]
 #[pyo3(signature = (fd, grace, mark=String::new()))]
 pub(crate) fn watch_lifeline(fd: i32, grace: f64, mark: String) -> PyResult<()> {
-    let grace = Duration::try_from_secs_f64(grace).map_err(|_| PyValueError::new_err("grace must be seconds"))?;
+    let grace = Duration::try_from_secs_f64(grace)
+        .map_err(|_| PyValueError::new_err("grace must be seconds"))?;
     if fd < 0 {
         return Err(PyValueError::new_err("not a file descriptor"));
     }
     // SAFETY: the caller hands over a descriptor that nobody else uses or closes.
     let pipe = unsafe { File::from_raw_fd(fd) };
-    std::thread::Builder::new().name("fastr-lifeline".into()).stack_size(256 * 1024).spawn(move || {
-        wait_for_end(pipe);
-        end(grace, &mark);
-    })?;
+    std::thread::Builder::new()
+        .name("fastr-lifeline".into())
+        .stack_size(256 * 1024)
+        .spawn(move || {
+            wait_for_end(pipe);
+            end(grace, &mark);
+        })?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The statistics' face.
 
 use fastr_stats::{
-    change_against_sessions, judge, pool_between_epochs, quantile_log_ratio, session_spread, Direction, Rule,
-    StatsError, StoredSession, Verdict,
+    change_against_sessions, judge, pool_between_epochs, quantile_log_ratio, session_spread,
+    Direction, Rule, StatsError, StoredSession, Verdict,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -105,7 +105,9 @@ pub(crate) fn session_estimate(
 ) -> PyResult<SessionEstimate> {
     let epochs: Vec<_> = epochs.into_iter().map(|epoch| epoch.0).collect();
     let pooled = pool_between_epochs(&other_tests);
-    fastr_stats::session_estimate(&epochs, pooled).map(SessionEstimate).map_err(stats_error)
+    fastr_stats::session_estimate(&epochs, pooled)
+        .map(SessionEstimate)
+        .map_err(stats_error)
 }
 
 #[pyfunction]
@@ -116,7 +118,10 @@ pub(crate) fn quantile_estimate(
     resamples: usize,
     seed: u64,
 ) -> PyResult<Option<SessionEstimate>> {
-    let chunks: Vec<_> = epochs.iter().map(|epoch| epoch.inner.chunks.clone()).collect();
+    let chunks: Vec<_> = epochs
+        .iter()
+        .map(|epoch| epoch.inner.chunks.clone())
+        .collect();
     match py.detach(|| quantile_log_ratio(&chunks, q, resamples, seed)) {
         Ok(estimate) => Ok(Some(SessionEstimate(estimate.session()))),
         // Too little was measured to say anything: that is an answer, and the caller's to judge.
@@ -156,12 +161,28 @@ pub(crate) fn judge_against_sessions(
 ) -> PyResult<Judgement> {
     let stored: Vec<_> = stored
         .into_iter()
-        .map(|(log_ratio, totals_log_ratio)| StoredSession { log_ratio, totals_log_ratio })
+        .map(|(log_ratio, totals_log_ratio)| StoredSession {
+            log_ratio,
+            totals_log_ratio,
+        })
         .collect();
-    let direction = if lower_is_better { Direction::LowerIsBetter } else { Direction::HigherIsBetter };
+    let direction = if lower_is_better {
+        Direction::LowerIsBetter
+    } else {
+        Direction::HigherIsBetter
+    };
     let spread = session_spread(&history, prior_spread, ENOUGH_SESSIONS).map_err(stats_error)?;
     let change = change_against_sessions(&now.0, &stored, spread).map_err(stats_error)?;
-    let judged = judge(&change, &Rule { direction, limit, false_alarm, confidence }).map_err(stats_error)?;
+    let judged = judge(
+        &change,
+        &Rule {
+            direction,
+            limit,
+            false_alarm,
+            confidence,
+        },
+    )
+    .map_err(stats_error)?;
     let verdict = match judged.verdict {
         Verdict::Regressed => "regressed",
         Verdict::Improved => "improved",

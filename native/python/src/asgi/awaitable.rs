@@ -68,11 +68,18 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(exchange: Arc<AsgiExchange>, until: Until) -> Self {
-        Self { exchange, until, inner: Mutex::new(None) }
+        Self {
+            exchange,
+            until,
+            inner: Mutex::new(None),
+        }
     }
 
     fn inner(&self) -> Option<Py<PyAny>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn set_inner(&self, inner: Py<PyAny>) {
@@ -87,7 +94,10 @@ impl Waiting {
                 Poll::Ready(received) => receive_message(py, received).map(Poll::Ready),
                 Poll::Pending => Ok(Poll::Pending),
             },
-            Until::Room => Ok(self.exchange.poll(|cx| exchange.poll_room(cx)).map(|()| py.None())),
+            Until::Room => Ok(self
+                .exchange
+                .poll(|cx| exchange.poll_room(cx))
+                .map(|()| py.None())),
         }
     }
 
@@ -98,7 +108,10 @@ impl Waiting {
                 Some(future) => future,
                 None => match self.poll(py)? {
                     Poll::Ready(result) => return Err(PyStopIteration::new_err((result,))),
-                    Poll::Pending => self.exchange.wait(py)?.call_method0(py, intern!(py, "__await__"))?,
+                    Poll::Pending => self
+                        .exchange
+                        .wait(py)?
+                        .call_method0(py, intern!(py, "__await__"))?,
                 },
             };
             match future.call_method1(py, intern!(py, "send"), (py.None(),)) {
@@ -154,7 +167,11 @@ impl Waiting {
 }
 
 /// The exception that a caller of `throw` means.
-fn thrown(kind: Bound<'_, PyAny>, value: Option<Bound<'_, PyAny>>, traceback: Option<Bound<'_, PyAny>>) -> PyErr {
+fn thrown(
+    kind: Bound<'_, PyAny>,
+    value: Option<Bound<'_, PyAny>>,
+    traceback: Option<Bound<'_, PyAny>>,
+) -> PyErr {
     let py = kind.py();
     let given = value.filter(|value| !value.is_none());
     let exception = match given {

@@ -25,17 +25,24 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(turn: TurnEnd) -> Arc<Self> {
-        Arc::new(Self { happened: Mutex::default(), turn })
+        Arc::new(Self {
+            happened: Mutex::default(),
+            turn,
+        })
     }
 
     fn push(&self, one: Happened) {
-        self.happened.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        self.happened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(one);
         self.turn.request();
     }
 
     /// Hands everything to Python. An error in one request does not keep the others from being served.
     pub(crate) fn dispatch(&self, py: Python<'_>) {
-        let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+        let happened =
+            std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
         for one in happened {
             let result = match &one {
                 Happened::Request(exchange) => exchange.start(py),
@@ -72,7 +79,11 @@ pub(crate) struct AsgiAppHandle(pub(crate) Arc<AsgiApp>);
 impl App for AsgiAppHandle {
     fn call(&self, exchange: Arc<Exchange>) {
         let batch = &self.0.batch;
-        let exchange = Arc::new(AsgiExchange { exchange, app: self.0.clone(), waiting: Mutex::default() });
+        let exchange = Arc::new(AsgiExchange {
+            exchange,
+            app: self.0.clone(),
+            waiting: Mutex::default(),
+        });
         batch.push(Happened::Request(exchange));
     }
 }
@@ -94,7 +105,9 @@ pub(crate) struct AsgiExchange {
 const WAITING_TO_SORT_OUT: usize = 4;
 
 fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    future.call_method0(intern!(future.py(), "done"))?.is_truthy()
+    future
+        .call_method0(intern!(future.py(), "done"))?
+        .is_truthy()
 }
 
 impl Wake for AsgiExchange {
@@ -114,7 +127,10 @@ impl AsgiExchange {
     }
 
     /// Polls with this exchange's waker.
-    pub(crate) fn poll<T>(self: &Arc<Self>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pub(crate) fn poll<T>(
+        self: &Arc<Self>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
         poll(&mut Context::from_waker(&Waker::from(self.clone())))
     }
 
@@ -128,7 +144,10 @@ impl AsgiExchange {
         }
         waiting.push(future.clone_ref(py));
         // Cancelling and sorting out may run Python code, which the lock must not be held over.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).append(&mut waiting);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut waiting);
         Ok(future)
     }
 

@@ -36,7 +36,9 @@ pub(super) fn receive_message(py: Python<'_>, received: Received) -> PyResult<Py
             message.set_item(intern!(py, "body"), PyBytes::new(py, &bytes))?;
             message.set_item(intern!(py, "more_body"), more)?;
         }
-        Received::Disconnected => message.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?,
+        Received::Disconnected => {
+            message.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?
+        }
     }
     Ok(message.into_any().unbind())
 }
@@ -47,7 +49,11 @@ pub(crate) struct Send(pub(crate) Arc<AsgiExchange>);
 
 #[pymethods]
 impl Send {
-    fn __call__<'py>(&self, py: Python<'py>, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let kind = message.get_item(intern!(py, "type"))?;
         let kind = kind.cast::<PyString>()?;
         match &*kind.to_string_lossy() {
@@ -64,7 +70,9 @@ impl Send {
         let room = self.0.poll(|cx| self.0.exchange.poll_room(cx));
         match room {
             Poll::Ready(()) => completed(py),
-            Poll::Pending => Ok(Bound::new(py, Waiting::new(self.0.clone(), Until::Room))?.into_any()),
+            Poll::Pending => {
+                Ok(Bound::new(py, Waiting::new(self.0.clone(), Until::Room))?.into_any())
+            }
         }
     }
 
@@ -89,7 +97,10 @@ impl Send {
             }
         }
         let fields = headers.iter().map(|(name, value)| (&**name, &**value));
-        self.0.exchange.start(status, fields).map_err(response_error)
+        self.0
+            .exchange
+            .start(status, fields)
+            .map_err(response_error)
     }
 
     fn body(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -110,20 +121,34 @@ impl Send {
 fn header(field: &Bound<'_, PyAny>) -> PyResult<(PyBackedBytes, PyBackedBytes)> {
     if let Ok(pair) = field.cast::<PyTuple>() {
         if pair.len() == 2 {
-            return Ok((header_part(pair.get_borrowed_item(0)?)?, header_part(pair.get_borrowed_item(1)?)?));
+            return Ok((
+                header_part(pair.get_borrowed_item(0)?)?,
+                header_part(pair.get_borrowed_item(1)?)?,
+            ));
         }
     }
     let parts = field.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     match parts.as_slice() {
-        [name, value] => Ok((header_part(name.as_borrowed())?, header_part(value.as_borrowed())?)),
-        _ => Err(PyValueError::new_err(format!("a response header is a name and a value, not {} items", parts.len()))),
+        [name, value] => Ok((
+            header_part(name.as_borrowed())?,
+            header_part(value.as_borrowed())?,
+        )),
+        _ => Err(PyValueError::new_err(format!(
+            "a response header is a name and a value, not {} items",
+            parts.len()
+        ))),
     }
 }
 
 fn header_part(part: Borrowed<'_, '_, PyAny>) -> PyResult<PyBackedBytes> {
     part.extract().map_err(|_| {
-        let kind = part.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        PyTypeError::new_err(format!("names and values of response headers must be bytes, not {kind}"))
+        let kind = part
+            .get_type()
+            .name()
+            .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!(
+            "names and values of response headers must be bytes, not {kind}"
+        ))
     })
 }
 
@@ -132,15 +157,24 @@ fn body_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
     }
     if body.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("the body of 'http.response.body' must be bytes, not str"));
+        return Err(PyTypeError::new_err(
+            "the body of 'http.response.body' must be bytes, not str",
+        ));
     }
     // bytearray, memoryview and whatever else bytes() reads through the buffer protocol.
-    let view = body.py().import(intern!(body.py(), "builtins"))?.getattr(intern!(body.py(), "memoryview"))?.call1((body,))?;
+    let view = body
+        .py()
+        .import(intern!(body.py(), "builtins"))?
+        .getattr(intern!(body.py(), "memoryview"))?
+        .call1((body,))?;
     let copy = view.call_method0(intern!(body.py(), "tobytes"))?;
     Ok(Bytes::copy_from_slice(copy.cast::<PyBytes>()?.as_bytes()))
 }
 
-fn optional<'py>(message: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn optional<'py>(
+    message: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     if let Ok(message) = message.cast_exact::<PyDict>() {
         return message.get_item(key);
     }
@@ -157,5 +191,9 @@ fn response_error(error: ResponseError) -> PyErr {
 
 fn completed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static COMPLETED: PyOnceLock<Py<Completed>> = PyOnceLock::new();
-    Ok(COMPLETED.get_or_try_init(py, || Py::new(py, Completed))?.bind(py).clone().into_any())
+    Ok(COMPLETED
+        .get_or_try_init(py, || Py::new(py, Completed))?
+        .bind(py)
+        .clone()
+        .into_any())
 }

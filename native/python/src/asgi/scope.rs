@@ -10,29 +10,52 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use super::exchange::AsgiApp;
 
 /// Builds the scope, as the ASGI HTTP specification 2.3 says.
-pub(super) fn build_scope<'py>(py: Python<'py>, app: &AsgiApp, head: &RequestHead) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn build_scope<'py>(
+    py: Python<'py>,
+    app: &AsgiApp,
+    head: &RequestHead,
+) -> PyResult<Bound<'py, PyDict>> {
     let scope = app.template.bind(py).copy()?;
-    let version = if head.version == Version::HTTP_10 { intern!(py, "1.0") } else { intern!(py, "1.1") };
+    let version = if head.version == Version::HTTP_10 {
+        intern!(py, "1.0")
+    } else {
+        intern!(py, "1.1")
+    };
     scope.set_item(intern!(py, "http_version"), version)?;
     scope.set_item(intern!(py, "method"), method(py, head.method.as_str()))?;
     let raw_path = head.uri.path();
     let root_path = &*app.root_path;
     if root_path.is_empty() {
         scope.set_item(intern!(py, "path"), &*percent_decode(raw_path))?;
-        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path.as_bytes()))?;
+        scope.set_item(
+            intern!(py, "raw_path"),
+            PyBytes::new(py, raw_path.as_bytes()),
+        )?;
     } else {
-        scope.set_item(intern!(py, "path"), format!("{root_path}{}", percent_decode(raw_path)))?;
-        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, format!("{root_path}{raw_path}").as_bytes()))?;
+        scope.set_item(
+            intern!(py, "path"),
+            format!("{root_path}{}", percent_decode(raw_path)),
+        )?;
+        scope.set_item(
+            intern!(py, "raw_path"),
+            PyBytes::new(py, format!("{root_path}{raw_path}").as_bytes()),
+        )?;
     }
     let prefix = &*head.mount.prefix;
     if !prefix.is_empty() {
         scope.set_item(intern!(py, "root_path"), format!("{root_path}{prefix}"))?;
     }
     let query = head.uri.query().unwrap_or("");
-    scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.as_bytes()))?;
+    scope.set_item(
+        intern!(py, "query_string"),
+        PyBytes::new(py, query.as_bytes()),
+    )?;
     let headers = PyList::empty(py);
     for (name, value) in &head.headers {
-        let field = [PyBytes::new(py, name.as_str().as_bytes()), PyBytes::new(py, value.as_bytes())];
+        let field = [
+            PyBytes::new(py, name.as_str().as_bytes()),
+            PyBytes::new(py, value.as_bytes()),
+        ];
         headers.append(PyTuple::new(py, field)?)?;
     }
     scope.set_item(intern!(py, "headers"), headers)?;

@@ -24,7 +24,10 @@ pub(super) struct PyControl {
 
 impl PyControl {
     pub(super) fn new(callback: Option<Py<PyAny>>) -> Self {
-        Self { callback, raised: None }
+        Self {
+            callback,
+            raised: None,
+        }
     }
 
     /// The error that Python sees: what the callback or a signal handler raised, or the run's own.
@@ -39,7 +42,9 @@ impl PyControl {
     fn call(&self, progress: &fastr_loadgen::Progress) -> PyResult<()> {
         Python::attach(|py| {
             py.check_signals()?;
-            let Some(callback) = &self.callback else { return Ok(()) };
+            let Some(callback) = &self.callback else {
+                return Ok(());
+            };
             let phase = match progress.phase {
                 Phase::WarmUp => "warm-up",
                 Phase::Slices => "slices",

@@ -16,7 +16,12 @@ impl Request {
     #[new]
     fn new(name: String, wire: Vec<u8>, head: bool, status: Option<u16>) -> Self {
         let expect = status.map_or(Expect::StatusClass, Expect::Status);
-        Self(fastr_loadgen::Request { name, bytes: wire, head, expect })
+        Self(fastr_loadgen::Request {
+            name,
+            bytes: wire,
+            head,
+            expect,
+        })
     }
 }
 
@@ -28,10 +33,13 @@ pub(crate) struct Target(pub(crate) fastr_loadgen::Target);
 impl Target {
     #[new]
     fn new(host: &str, port: u16, pids: Vec<i32>) -> PyResult<Self> {
-        let ip: IpAddr = host
-            .parse()
-            .map_err(|_| PyValueError::new_err(format!("{host:?} is no IP address: resolve the name first")))?;
-        Ok(Self(fastr_loadgen::Target { addr: SocketAddr::new(ip, port), pids }))
+        let ip: IpAddr = host.parse().map_err(|_| {
+            PyValueError::new_err(format!("{host:?} is no IP address: resolve the name first"))
+        })?;
+        Ok(Self(fastr_loadgen::Target {
+            addr: SocketAddr::new(ip, port),
+            pids,
+        }))
     }
 }
 
@@ -47,7 +55,12 @@ pub(crate) struct ConnectionPlan {
 #[pymethods]
 impl ConnectionPlan {
     #[new]
-    fn new(connections: usize, keep_alive: bool, connect_timeout: f64, request_timeout: f64) -> PyResult<Self> {
+    fn new(
+        connections: usize,
+        keep_alive: bool,
+        connect_timeout: f64,
+        request_timeout: f64,
+    ) -> PyResult<Self> {
         Ok(Self {
             connections,
             keep_alive,
@@ -58,6 +71,7 @@ impl ConnectionPlan {
 }
 
 pub(super) fn seconds(value: f64, what: &str) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| PyValueError::new_err(format!("{what} must be a number of seconds, not {value}")))
+    Duration::try_from_secs_f64(value).map_err(|_| {
+        PyValueError::new_err(format!("{what} must be a number of seconds, not {value}"))
+    })
 }

@@ -31,7 +31,11 @@ impl Answer {
 
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
-        self.0.headers.iter().map(|(name, value)| (name.clone(), PyBytes::new(py, value))).collect()
+        self.0
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), PyBytes::new(py, value)))
+            .collect()
     }
 
     #[getter]
@@ -78,7 +82,10 @@ pub(crate) struct Side {
 impl Side {
     #[getter]
     fn outcomes(&self) -> BTreeMap<&'static str, u64> {
-        self.outcomes.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect()
+        self.outcomes
+            .iter()
+            .map(|(outcome, count)| (outcome.as_str(), count))
+            .collect()
     }
 
     #[getter]
@@ -88,14 +95,19 @@ impl Side {
 
     fn quantile_ns(&self, q: f64) -> PyResult<Option<u64>> {
         if !(q > 0.0 && q < 1.0) {
-            return Err(PyValueError::new_err(format!("{q} is no quantile: give a share between 0 and 1")));
+            return Err(PyValueError::new_err(format!(
+                "{q} is no quantile: give a share between 0 and 1"
+            )));
         }
         Ok((self.histogram.beyond(q) >= SAMPLES_BEYOND).then(|| self.histogram.quantile_ns(q)))
     }
 
     #[staticmethod]
     fn merged(sides: Vec<PyRef<'_, Side>>) -> Side {
-        let mut merged = Side { cpu_ns: Some(0), ..Side::default() };
+        let mut merged = Side {
+            cpu_ns: Some(0),
+            ..Side::default()
+        };
         for side in &sides {
             merged.requests += side.requests;
             merged.connections = merged.connections.max(side.connections);
@@ -127,7 +139,9 @@ impl Generator {
 
     #[getter]
     fn run_queue_wait(&self) -> Option<f64> {
-        self.0.run_queue_wait_ns.map(|waited| waited as f64 / self.0.wall_ns.max(1) as f64)
+        self.0
+            .run_queue_wait_ns
+            .map(|waited| waited as f64 / self.0.wall_ns.max(1) as f64)
     }
 
     #[getter]
@@ -168,15 +182,25 @@ impl PairedResult {
     #[getter]
     fn blocks(&self) -> Vec<(Totals, Totals)> {
         let totals = |side: &fastr_stats::SideTotals| (side.requests, side.wall_ns, side.cpu_ns);
-        self.inner.blocks.iter().map(|block| (totals(&block.a), totals(&block.b))).collect()
+        self.inner
+            .blocks
+            .iter()
+            .map(|block| (totals(&block.a), totals(&block.b)))
+            .collect()
     }
 
     fn epoch_estimate(&self, metric: &str) -> PyResult<EpochEstimate> {
         let metric = match metric {
             "cpu" => CostMetric::CpuPerRequest,
             "throughput" => CostMetric::Throughput,
-            other => return Err(PyValueError::new_err(format!("unknown cost metric {other:?}"))),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "unknown cost metric {other:?}"
+                )))
+            }
         };
-        fastr_stats::epoch_estimate(metric, &self.inner.blocks).map(EpochEstimate).map_err(stats_error)
+        fastr_stats::epoch_estimate(metric, &self.inner.blocks)
+            .map(EpochEstimate)
+            .map_err(stats_error)
     }
 }

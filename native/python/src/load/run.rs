@@ -50,7 +50,10 @@ pub(crate) fn once(
 ) -> PyResult<Answer> {
     let timeout = seconds(timeout, "timeout")?;
     let (addr, request) = (target.0.addr, &request.0);
-    detached(py, control, |control| fastr_loadgen::once(addr, request, timeout, keep_body, control)).map(Answer)
+    detached(py, control, |control| {
+        fastr_loadgen::once(addr, request, timeout, keep_body, control)
+    })
+    .map(Answer)
 }
 
 #[pyfunction]
@@ -70,7 +73,9 @@ pub(crate) fn run_load(
         _ => return Err(PyValueError::new_err("give seconds= or count=")),
     };
     let plan = plan.plan(self::requests(&requests), stop);
-    let result = detached(py, control, |control| fastr_loadgen::run(&target.0, &plan, control))?;
+    let result = detached(py, control, |control| {
+        fastr_loadgen::run(&target.0, &plan, control)
+    })?;
     let side = Side {
         requests: result.requests,
         connections: plan.connections,
@@ -83,7 +88,10 @@ pub(crate) fn run_load(
         processes_changed: result.processes_changed,
         histogram: result.histogram,
     };
-    Ok(LoadResult { side, generator: Generator(result.generator) })
+    Ok(LoadResult {
+        side,
+        generator: Generator(result.generator),
+    })
 }
 
 #[pyfunction]
@@ -99,11 +107,25 @@ pub(crate) fn warm_up(
     max_seconds: f64,
     control: Option<Py<PyAny>>,
 ) -> PyResult<WarmUpResult> {
-    let rule = WarmUp { window: seconds(window, "window")?, min_windows, max: seconds(max_seconds, "max_seconds")? };
+    let rule = WarmUp {
+        window: seconds(window, "window")?,
+        min_windows,
+        max: seconds(max_seconds, "max_seconds")?,
+    };
     let plan = plan.plan(self::requests(&requests), Stop::Duration(Duration::MAX));
-    let result = detached(py, control, |control| fastr_loadgen::warm_up(&target.0, &plan, &rule, control))?;
-    let side = Side { requests: result.requests, outcomes: result.outcomes, ..Side::default() };
-    Ok(WarmUpResult { windows_rps: result.windows_rps, steady: result.steady, side })
+    let result = detached(py, control, |control| {
+        fastr_loadgen::warm_up(&target.0, &plan, &rule, control)
+    })?;
+    let side = Side {
+        requests: result.requests,
+        outcomes: result.outcomes,
+        ..Side::default()
+    };
+    Ok(WarmUpResult {
+        windows_rps: result.windows_rps,
+        steady: result.steady,
+        side,
+    })
 }
 
 #[pyfunction]
@@ -133,11 +155,17 @@ pub(crate) fn run_paired(
         connect_timeout: plan.connect_timeout,
     };
     let targets = [targets.0 .0.clone(), targets.1 .0.clone()];
-    let inner = detached(py, control, |control| fastr_loadgen::run_paired(&targets, &plan, control))?;
+    let inner = detached(py, control, |control| {
+        fastr_loadgen::run_paired(&targets, &plan, control)
+    })?;
     let [a, b] = &inner.sides;
     let sides = (side(a), side(b));
-    let generator = Generator(inner.generator.clone());
-    Ok(PairedResult { inner, sides, generator })
+    let generator = Generator(inner.generator);
+    Ok(PairedResult {
+        inner,
+        sides,
+        generator,
+    })
 }
 
 fn side(result: &SideResult) -> Side {

@@ -1,0 +1,181 @@
+"""``python -m pytest_fastr.serve``: its exit codes, its signals, what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+APPS = Path(__file__).parent / "apps"
+
+
+class Command:
+    """The command line, running."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "pytest_fastr.serve", "--path", str(APPS), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert self.popen.stdout is not None
+        self.output: IO[bytes] = self.popen.stdout
+
+    def port(self) -> int:
+        """The port it says that it serves on."""
+        return int(self.read_until(r"serving on http://127\.0\.0\.1:(\d+) \(Ctrl-C stops\)")[1])
+
+    def read_until(self, pattern: str) -> re.Match[str]:
+        """Reads lines until one matches."""
+        seen = ""
+        for line in self.output:
+            seen += line.decode()
+            if match := re.search(pattern, seen):
+                return match
+        raise AssertionError(f"{pattern!r} is not in {seen!r}")
+
+    def end(self) -> tuple[int, str]:
+        """Waits for its end. Returns the exit code and what was not read of its output."""
+        rest = self.output.read().decode()
+        return self.popen.wait(20), rest
+
+    def request(self, target: str = "/") -> socket.socket:
+        """A connection on which a request is under way."""
+        client = socket.create_connection(("127.0.0.1", self.port()), 20)
+        client.sendall(f"GET {target} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+        return client
+
+
+@pytest.fixture
+def serve() -> Iterator[type[Command]]:
+    """Starts the command; whatever still runs afterwards is killed."""
+    started: list[Command] = []
+
+    class Tracked(Command):
+        def __init__(self, *arguments: str) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    yield Tracked
+    for one in started:
+        one.popen.kill()
+        one.popen.wait()
+        one.output.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_and_exits_with_0(serve: type[Command], number: signal.Signals) -> None:
+    command = serve("trouble:make()", "--port", "0")
+    with command.request() as client:
+        assert client.recv(4096).endswith(b"made")
+        command.popen.send_signal(number)
+        assert command.end() == (0, "")
+        assert client.recv(4096) == b""
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--port", "0"], ["trouble:classic", "--port", "70000"], ["trouble:classic", "--port", "http"],
+    ["trouble:classic", "--lifespan", "maybe"], ["trouble:classic", "--limit", "max_connections=many"],
+    ["trouble:classic", "--limit", "nonsense=1", "--port", "0"],
+    ["trouble:classic", "--limit", "header_timeout=-1", "--port", "0"],
+    ["trouble:classic", "--drain-timeout", "soon"],
+])  # fmt: skip
+def test_wrong_usage_exits_with_2(serve: type[Command], arguments: list[str]) -> None:
+    code, output = serve(*arguments).end()
+    assert code == 2
+    assert 'Traceback (most recent call last):\n  File "<frozen runpy>' not in output
+
+
+def test_a_taken_port_exits_with_3(serve: type[Command]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, output = serve("trouble:classic", "--port", str(port)).end()
+    assert (code, output) == (
+        3,
+        f"pytest-fastr: port {port} on 127.0.0.1 is taken by another process; choose another, or 0 for a free one\n",
+    ) or (code == 3 and f"pytest-fastr: port {port} on 127.0.0.1 is taken" in output)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("trouble:fails", "pytest-fastr: the application's start-up failed:\nno database"),
+    ("trouble:hang", "did you mean 'hangs'?"),
+    ("no_such_module:app", "there is no module 'no_such_module'"),
+    ("unimportable:app", "raised LookupError: no settings"),
+    ("trouble:make", "looks like a factory: write 'trouble:make()'"),
+    ("trouble:wsgi", "looks like a WSGI application"),
+    ("trouble", "names no application: write 'module:attr'"),
+])  # fmt: skip
+def test_a_start_that_fails_exits_with_1_and_says_why(serve: type[Command], name: str, words: str) -> None:
+    code, output = serve(name, "--port", "0").end()
+    assert code == 1
+    assert words in output
+
+
+def test_an_application_without_lifespan_fails_where_one_is_asked_for(serve: type[Command]) -> None:
+    code, output = serve("trouble:make()", "--port", "0", "--lifespan", "on").end()
+    assert code == 1
+    assert "does not support the lifespan protocol: it raised NotImplementedError()" in output
+
+
+def test_a_signal_during_start_up_ends_it(serve: type[Command]) -> None:
+    command = serve("trouble:hangs", "--port", "0")
+    command.read_until("about to hang")
+    command.popen.terminate()
+    code, output = command.end()
+    assert code == 1
+    assert "stopped before the application's start-up was complete" in output
+
+
+def test_a_request_that_hangs_is_cut_off_after_the_drain_timeout(serve: type[Command], tmp_path: Path) -> None:
+    command = serve("trouble:slow", "--port", "0", "--drain-timeout", "0.2")
+    with command.request(f"/?{tmp_path / 'never'}") as client:
+        command.read_until("a request has come")
+        command.popen.terminate()
+        code, output = command.end()
+        assert (code, client.recv(4096)) == (0, b"")
+    assert "1 connections and 1 requests are cut off after 0.2 s" in output
+
+
+def test_a_second_signal_does_not_wait_for_the_drain(serve: type[Command], tmp_path: Path) -> None:
+    command = serve("trouble:slow", "--port", "0", "--drain-timeout", "600")
+    with command.request(f"/?{tmp_path / 'never'}"):
+        command.read_until("a request has come")
+        deadline = time.monotonic() + 20
+        # Signals that come together are one; so more are sent until one has counted as the second.
+        while command.popen.poll() is None and time.monotonic() < deadline:
+            command.popen.send_signal(signal.SIGINT)
+            try:
+                command.popen.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        code, output = command.end()
+    assert (code, "are cut off on request" in output) == (0, True)
+
+
+def test_the_lifeline_ends_it_with_its_parent(serve: type[Command]) -> None:
+    reading, writing = os.pipe()
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "pytest_fastr.serve", "trouble:classic", "--path", str(APPS), "--port", "0",
+         "--lifeline-fd", str(reading)],
+        pass_fds=(reading,), start_new_session=True, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with popen:
+        try:
+            os.close(reading)
+            assert popen.stderr is not None
+            assert b"serving on" in popen.stderr.readline()
+            os.close(writing)
+            assert popen.wait(20) == 0
+        finally:
+            popen.kill()
