@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, final
 
 __all__ = [
+    "DEBUG_BUILD",
     "Answer",
     "Completed",
     "ConnectionPlan",
-    "DEBUG_BUILD",
     "Engine",
     "EpochEstimate",
     "Generator",

@@ -77,7 +77,11 @@ def _live_line(config: pytest.Config) -> LiveLine:
     capture = config.getoption("capture", "fd")
     # With pytest's capture on, the real terminal is reached through a duplicate of stderr made before it starts.
     enabled = (
-        stream is not None and stream.isatty() and not config.getoption("quiet", 0) and capture in ("fd", "sys", "no")
+        stream is not None
+        and stream.isatty()
+        and os.environ.get("TERM") != "dumb"
+        and not config.getoption("quiet", 0)
+        and capture in ("fd", "sys", "no")
     )
     if not enabled or stream is None:
         return LiveLine(sys.stderr, enabled=False, width=80)

@@ -38,10 +38,8 @@ class LiveView:
         def show(phase: str, fraction: float, rps: float | None) -> None:
             self._line.show(nodeid, phase, fraction, rps, None)
 
-        try:
+        with self._line.below():
             yield show
-        finally:
-            self._line.clear()
 
 
 @dataclass

@@ -352,7 +352,7 @@ def refuse_threads() -> None:
     while (native := _kernel_threads() - len(others) - 1) > 0 and not others and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     if native > 0:
-        others.append(f"{native} native thread{'s' if native > 1 else ''} of an extension module")
+        others.append(f"{native} native thread{'s' if native > 1 else ''} of an extension or of faulthandler_timeout")
     if others:
         raise ForkError(
             "an application object is measured in a fork of this process, but threads that do not survive a fork are "

@@ -7,6 +7,8 @@ during one. It is decoration, so a terminal that fails ends the drawing and not 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
@@ -49,6 +51,18 @@ class LiveLine:
         state = "  ".join(parts)
         room = max(self._width - cell_len(state) - 2, share_of_name)
         self.update(f"{self._cut(self._writable(test), room)}  {state}")
+
+    @contextmanager
+    def below(self) -> Iterator[None]:
+        """Draws on the line below the cursor meanwhile; afterwards the cursor stands where it was."""
+        # One line down and up again, so that there is a line below before the position is saved: scrolling later
+        # would move what it points to.
+        self._write("\x1bD\x1b[A\x1b7\n")
+        try:
+            yield
+        finally:
+            self.clear()
+            self._write("\x1b8")
 
     def clear(self) -> None:
         """Takes the line away, with the cursor at its beginning."""

@@ -25,6 +25,10 @@ def metric_title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
+MOST_SHARE = 10.0
+"""Sizes from here on are told as "more than": their digits mean nothing any more."""
+
+
 def time_text(microseconds: float | None) -> str:
     """`850 ns`, `213 us`, `4.10 ms`, `1.23 s`."""
     return _scaled(microseconds, ((0.001, "ns"), (1.0, "us"), (1000.0, "ms"), (1_000_000.0, "s")))
@@ -52,6 +56,8 @@ def share_text(fraction: float | None) -> str:
     """`18.3 %`, `5 %`: a size without a sign."""
     if fraction is None or not math.isfinite(fraction):
         return MISSING
+    if abs(fraction) >= MOST_SHARE:
+        return f"more than {MOST_SHARE:.0%}".replace("%", " %")
     return f"{abs(fraction) * 100:,.1f}".removesuffix(".0") + " %"
 
 

@@ -160,7 +160,7 @@ def authenticated(x_token: str = Header(), session: str | None = Cookie(None)) -
 
 
 @app.get("/private")
-async def private(who: str = Depends(authenticated)) -> dict[str, str]:  # noqa: B008
+async def private(who: str = Depends(authenticated)) -> dict[str, str]:
     return {"who": who}
 
 

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-import trouble
+from apps import trouble
 
 from pytest_fastr.mount import AppRef, Launch, fork, spawn
 

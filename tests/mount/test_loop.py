@@ -69,7 +69,12 @@ def test_a_thread_wakes_a_loop_that_waits_for_nothing_else(loop: EngineEventLoop
 def test_blocking_calls_run_in_the_executor(loop: EngineEventLoop) -> None:
     async def main() -> set[int]:
         together = threading.Barrier(3)
-        calls = (loop.run_in_executor(None, lambda: together.wait(10) and 0 or threading.get_ident()) for _ in "abc")
+
+        def meet() -> int:
+            together.wait(10)
+            return threading.get_ident()
+
+        calls = (loop.run_in_executor(None, meet) for _ in "abc")
         idents = set(await asyncio.gather(*calls))
         await loop.shutdown_default_executor()
         return idents
@@ -84,22 +89,22 @@ def test_readers_and_writers_of_descriptors_are_called(loop: EngineEventLoop) ->
 
     async def main() -> bytes:
         received = b""
-        writable, complete = loop.create_future(), loop.create_future()
+        writable, complete = asyncio.Event(), asyncio.Event()
 
         def read() -> None:
             nonlocal received
             received += right.recv(3)
             if len(received) >= 10:
-                complete.set_result(None)
+                complete.set()
 
         loop.add_reader(right, read)
-        loop.add_writer(left, lambda: writable.done() or writable.set_result(None))
-        await writable
+        loop.add_writer(left, writable.set)
+        await writable.wait()
         assert loop.remove_writer(left)
         left.send(b"01234")
         await asyncio.sleep(0)
         left.send(b"56789")
-        await complete
+        await complete.wait()
         assert loop.remove_reader(right)
         return received
 
@@ -113,11 +118,12 @@ def test_a_descriptor_that_becomes_ready_later_ends_the_wait(loop: EngineEventLo
     async def main() -> int:
         count = 0
         for _ in range(100):
-            seen = loop.create_future()
-            loop.add_reader(reading, lambda seen=seen: seen.done() or seen.set_result(os.read(reading, 10)))
+            seen = asyncio.Event()
+            loop.add_reader(reading, seen.set)
             threading.Thread(target=os.write, args=(writing, b"x")).start()
-            count += len(await asyncio.wait_for(seen, 10))
+            await asyncio.wait_for(seen.wait(), 10)
             loop.remove_reader(reading)
+            count += len(os.read(reading, 10))
         return count
 
     try:

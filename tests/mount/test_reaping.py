@@ -16,7 +16,7 @@ import pytest
 
 from pytest_fastr.mount import ServerProcess
 
-APPS = Path(__file__).parents[1] / "apps"
+TESTS = Path(__file__).parents[1]
 KINDS = ["the server", "one in its group", "one in its own session", "a daemon"]
 
 Spawned = Callable[..., contextlib.AbstractContextManager[ServerProcess]]
@@ -86,7 +86,7 @@ def test_a_stop_ends_a_server_that_holds_its_interpreter_and_ignores_sigterm(
 
 def run_parent(*arguments: str) -> subprocess.Popen[bytes]:
     """A process that has a spawned and a forked server."""
-    return subprocess.Popen([sys.executable, APPS / "parent.py", *arguments], stdout=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-m", "apps.parent", *arguments], stdout=subprocess.PIPE, cwd=TESTS)
 
 
 @pytest.mark.parametrize("state", ["idle", "hang"])

@@ -49,7 +49,7 @@ def test_closures_and_overrides_of_the_test_hold(ask: Callable[..., Any]) -> Non
         return 1
 
     @app.get("/")
-    def read(price: int = Depends(price)) -> int:  # noqa: B008
+    def read(price: int = Depends(price)) -> int:
         calls.append(price)
         return price
 
@@ -85,7 +85,7 @@ def test_a_failed_start_up_is_raised_in_the_caller_with_its_cause(
         yield
 
     with (
-        pytest.raises(StartupError, match="start-up failed:\n(.|\n)*no database") as raised,
+        pytest.raises(StartupError, match=r"start-up failed:\n(.|\n)*no database") as raised,
         Server(FastAPI(lifespan=fail)),
     ):
         pass
@@ -100,7 +100,7 @@ def test_a_failed_shutdown_is_raised_in_the_caller(caplog: pytest.LogCaptureFixt
         yield
         raise ConnectionError("cannot flush")
 
-    with pytest.raises(StartupError, match="shutdown failed:\n(.|\n)*cannot flush"), Server(FastAPI(lifespan=fail)):
+    with pytest.raises(StartupError, match=r"shutdown failed:\n(.|\n)*cannot flush"), Server(FastAPI(lifespan=fail)):
         pass
     gc.collect()
     assert "never retrieved" not in caplog.text

@@ -32,6 +32,8 @@ def test_nothing_is_written_when_it_is_not_enabled() -> None:
     line.update("text")
     line.show("test", "load", 0.5, 1.0, 1.0)
     line.clear()
+    with line.below():
+        line.update("text")
     assert stream.getvalue() == ""
 
 
@@ -53,6 +55,18 @@ def test_clearing_leaves_an_empty_line_and_the_cursor_at_its_beginning() -> None
     before = stream.getvalue()
     line.clear()
     assert stream.getvalue() == before
+
+
+def test_below_gives_the_line_above_back_as_it_was() -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream, enabled=True, width=80)
+    with line.below():
+        line.update("text")
+    written = stream.getvalue()
+    # Room below is made before the position is saved, and the line is empty before it is restored.
+    assert written.startswith("\x1bD\x1b[A\x1b7\n")
+    assert written.endswith("\r\x1b8")
+    assert screen(written.removeprefix("\x1bD\x1b[A\x1b7\n").removesuffix("\x1b8")) == ""
 
 
 def test_progress_shows_test_phase_share_and_numbers() -> None:
