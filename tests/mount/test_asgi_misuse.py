@@ -126,10 +126,10 @@ def test_a_response_that_breaks_off_is_seen_to_be_broken() -> None:
 
 
 def test_a_response_that_breaks_off_at_once_is_never_taken_for_a_whole_one(ask: Callable[..., Any]) -> None:
-    with Server(sends(START, {**END, "more_body": True}), lifespan=False) as server:
-        # Perhaps not even its head was sent.
-        with contextlib.suppress(http.client.RemoteDisconnected):
-            assert not ask(server.port, GET).whole
+    app = sends(START, {**END, "more_body": True})
+    # Perhaps not even its head was sent.
+    with Server(app, lifespan=False) as server, contextlib.suppress(http.client.RemoteDisconnected):
+        assert not ask(server.port, GET).whole
 
 
 def test_an_exception_before_the_response_is_a_500(
@@ -349,29 +349,6 @@ def test_every_request_has_its_own_task_and_context(ask: Callable[..., Any]) -> 
         for thread in threads:
             thread.join()
     assert sorted(answers) == [f"unset /{number} /{number} True".encode() for number in range(4)]
-
-
-def test_many_slow_requests_wait_together(ask: Callable[..., Any]) -> None:
-    everybody = 200
-    here: list[asyncio.Future[None]] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        here.append(asyncio.get_running_loop().create_future())
-        if len(here) == everybody:
-            for one in here:
-                one.set_result(None)
-        await here[-1] if len(here) < everybody else None
-        await send(START)
-        await send(END)
-
-    with Server(app, lifespan=False) as server:
-        clients = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(everybody)]
-        for client in clients:
-            client.sendall(GET)
-        for client in clients:
-            assert client.recv(4096).startswith(b"HTTP/1.1 200")
-            client.close()
-    assert len(here) == everybody
 
 
 @pytest.mark.parametrize("send_error", [False, True])

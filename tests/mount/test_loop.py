@@ -202,6 +202,29 @@ def test_a_busy_loop_does_not_starve_requests(ask: Callable[..., Any]) -> None:
         assert [ask(server.port, GET).body for _ in range(20)] == [b"ok"] * 20
 
 
+def test_many_slow_requests_wait_together() -> None:
+    everybody = 200
+    here: list[asyncio.Future[None]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        here.append(asyncio.get_running_loop().create_future())
+        if len(here) == everybody:
+            for one in here:
+                one.set_result(None)
+        await here[-1] if len(here) < everybody else None
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    with Server(app, lifespan=False) as server:
+        clients = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(everybody)]
+        for client in clients:
+            client.sendall(GET)
+        for client in clients:
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            client.close()
+    assert len(here) == everybody
+
+
 def test_debug_mode_of_asyncio_finds_nothing_wrong(
     ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

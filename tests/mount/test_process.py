@@ -282,7 +282,6 @@ def refuses(port: int) -> bool:
 @pytest.mark.parametrize("how", ["spawn", "fork"])
 def test_no_descriptor_and_no_file_is_left(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    cycles = 50 if how == "fork" else 10
 
     def cycle() -> None:
         server = fork(FastAPI(), launch()) if how == "fork" else start("trouble:classic", launch())
@@ -290,7 +289,7 @@ def test_no_descriptor_and_no_file_is_left(how: str, monkeypatch: pytest.MonkeyP
 
     cycle()
     before = sorted(os.listdir("/dev/fd"))
-    for _ in range(cycles):
+    for _ in range(50):
         cycle()
     with contextlib.suppress(MountError):
         spawn(AppRef.parse("trouble:classic"), Launch(python="/no/such/python"))

@@ -84,13 +84,22 @@ def test_a_stop_ends_a_server_that_holds_its_interpreter_and_ignores_sigterm(
         assert server.exit_code() == -signal.SIGKILL
 
 
-def run_parent(*arguments: str) -> subprocess.Popen[bytes]:
-    """A process that has a spawned and a forked server."""
-    return subprocess.Popen([sys.executable, "-m", "apps.parent", *arguments], stdout=subprocess.PIPE, cwd=TESTS)
+@pytest.fixture
+def run_parent(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts a process that has a spawned and a forked server. One that is killed leaves their log files behind."""
+
+    def run(*arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "apps.parent", *arguments]
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=TESTS, env=environment)
+
+    return run
 
 
 @pytest.mark.parametrize("state", ["idle", "hang"])
-def test_nothing_outlives_a_parent_that_was_killed(state: str, wait_until: Callable[..., None]) -> None:
+def test_nothing_outlives_a_parent_that_was_killed(
+    state: str, run_parent: Callable[..., subprocess.Popen[bytes]], wait_until: Callable[..., None]
+) -> None:
     with run_parent(state) as parent:
         try:
             assert parent.stdout is not None
@@ -103,7 +112,7 @@ def test_nothing_outlives_a_parent_that_was_killed(state: str, wait_until: Calla
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_a_parent_that_was_told_to_stop(
-    number: signal.Signals, wait_until: Callable[..., None]
+    number: signal.Signals, run_parent: Callable[..., subprocess.Popen[bytes]], wait_until: Callable[..., None]
 ) -> None:
     with run_parent() as parent:
         try:
