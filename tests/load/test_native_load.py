@@ -93,5 +93,5 @@ def test_a_refused_connection_is_counted_by_its_name() -> None:
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_a_value_error(target: _native.Target, call) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r".+"):
         call(target)

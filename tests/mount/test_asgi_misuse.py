@@ -239,6 +239,44 @@ def test_a_receive_of_its_own_and_the_response_go_on_together(answer: Callable[.
     assert after == [{"type": "http.disconnect"}] * 4
 
 
+def test_tasks_that_read_one_upload_together_all_come_to_its_end() -> None:
+    ends: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def read() -> int:
+            count = 0
+            while True:
+                message = await receive()
+                count += len(message["body"])
+                if not message["more_body"]:
+                    return count
+
+        ends.extend(await asyncio.gather(read(), read(), read()))
+        await send(START)
+        await send(END)
+
+    with Server(app, lifespan=False) as server, socket.create_connection((server.host, server.port), 10) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 6\r\nconnection: close\r\n\r\n")
+        for piece in (b"ab", b"cd", b"ef"):
+            client.sendall(piece)
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    assert sum(ends) == 6
+
+
+def test_what_was_sent_before_a_response_broke_off_reaches_the_client() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({**START, "headers": [(b"content-length", b"9")]})
+        await send({**END, "body": b"half", "more_body": True})
+
+    with Server(app, lifespan=False) as server, socket.create_connection((server.host, server.port), 10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        received = b""
+        while piece := client.recv(1000):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"\r\n\r\nhalf")
+
+
 def test_an_upload_and_a_download_flow_at_the_same_time(ask: Callable[..., Any]) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)

@@ -84,10 +84,7 @@ def _seed_order(number: int, items: list[Item]) -> Order:
         email=f"customer-{number % 25}@example.org",
         note=None,
         placed=_OPENED + timedelta(minutes=37 * number),
-        lines=[
-            OrderLine(item_id=item.id, quantity=1 + number % 3, price_cents=item.price_cents)
-            for item in chosen
-        ],
+        lines=[OrderLine(item_id=item.id, quantity=1 + number % 3, price_cents=item.price_cents) for item in chosen],
     )
 
 

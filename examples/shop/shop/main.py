@@ -58,9 +58,7 @@ def list_items(
     wanted = select(Item) if category is None else select(Item).where(Item.category == category)
     total = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
     items = session.scalars(wanted.order_by(Item.name, Item.id).offset(offset).limit(limit))
-    return ItemPage(
-        items=[ItemOut.model_validate(item) for item in items], total=total, offset=offset, limit=limit
-    )
+    return ItemPage(items=[ItemOut.model_validate(item) for item in items], total=total, offset=offset, limit=limit)
 
 
 @app.get("/items/{item_id}", response_model=ItemOut)
@@ -83,9 +81,7 @@ async def search(
     hits = index.search(q, limit, settings.slowdown.extra_rounds("/search", len(index)))
     return SearchResult(
         query=q,
-        hits=[
-            SearchHit(id=hit.document.id, name=hit.document.name, score=round(hit.score, 4)) for hit in hits
-        ],
+        hits=[SearchHit(id=hit.document.id, name=hit.document.name, score=round(hit.score, 4)) for hit in hits],
     )
 
 
@@ -94,9 +90,7 @@ def place_order(order: OrderIn, user: UserDep, database: DatabaseDep) -> OrderOu
     """Place an order in the signed-in user's name."""
     with database.writing() as session:
         wanted = {line.item_id for line in order.lines}
-        prices = dict(
-            session.execute(select(Item.id, Item.price_cents).where(Item.id.in_(wanted))).tuples().all()
-        )
+        prices = dict(session.execute(select(Item.id, Item.price_cents).where(Item.id.in_(wanted))).tuples().all())
         if missing := sorted(wanted - prices.keys()):
             raise HTTPException(404, f"there is no item {', '.join(map(str, missing))}")
         placed = Order(

@@ -22,9 +22,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = next(
-            (value.decode("latin-1") for key, value in scope["headers"] if key == HEADER), uuid4().hex
-        )
+        request_id = next((value.decode("latin-1") for key, value in scope["headers"] if key == HEADER), uuid4().hex)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -31,9 +31,7 @@ class Slowdown:
             path, _, amount = part.rpartition(":")
             if path not in SHARE_OF_ROUNDS:
                 known = ", ".join(SHARE_OF_ROUNDS)
-                raise ValueError(
-                    f"SHOP_SLOWDOWN={text!r}: {path or part!r} can't be slowed down; these can: {known}"
-                )
+                raise ValueError(f"SHOP_SLOWDOWN={text!r}: {path or part!r} can't be slowed down; these can: {known}")
             percent[path] = float(amount)
         return cls(percent)
 

@@ -100,8 +100,7 @@ def test_only_who_is_signed_in_can_order(client: httpx.Client) -> None:
 
 def test_orders_never_grow_without_bound(client: httpx.Client) -> None:
     numbers = [
-        client.post("/orders", json=ORDER, headers={"x-user": "ada"}).json()["id"]
-        for _ in range(KEPT_ORDERS + 1)
+        client.post("/orders", json=ORDER, headers={"x-user": "ada"}).json()["id"] for _ in range(KEPT_ORDERS + 1)
     ]
     assert max(numbers) <= KEPT_ORDERS
     assert numbers[-1] == numbers[0]

@@ -24,6 +24,8 @@ pub(crate) struct Pump {
     max_body_bytes: u64,
     /// The response's head is on its way.
     answering: bool,
+    /// The bytes before a break-off have had their turn to be written.
+    flushed: bool,
 }
 
 impl Pump {
@@ -40,6 +42,7 @@ impl Pump {
             received: 0,
             max_body_bytes,
             answering: false,
+            flushed: false,
         }
     }
 
@@ -120,6 +123,12 @@ impl Pump {
         match self.exchange.take_output() {
             Output::Chunk(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Output::End => Poll::Ready(None),
+            Output::Aborted if !self.flushed => {
+                // An error makes hyper drop what it has buffered: let it write that first.
+                self.flushed = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Output::Aborted => Poll::Ready(Some(Err(io::Error::other(
                 "the application broke off its response",
             )))),

@@ -169,6 +169,21 @@ impl Exchange {
         Poll::Pending
     }
 
+    /// Ready when [`Exchange::poll_receive`] would be, without taking anything.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if !state.chunks.is_empty() || state.disconnected || state.ended {
+            return Poll::Ready(());
+        }
+        state.body_waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether the request's last piece has arrived, taken or not.
+    pub fn request_has_ended(&self) -> bool {
+        self.lock().request_ended
+    }
+
     /// Whether the client is gone.
     pub fn is_disconnected(&self) -> bool {
         self.lock().disconnected
@@ -365,14 +380,11 @@ impl Exchange {
     /// The next bytes to write.
     pub(crate) fn take_output(&self) -> Output {
         let mut state = self.lock();
-        if state.aborted {
-            return Output::Aborted;
-        }
         let Some(bytes) = state.out.pop_front() else {
-            return if state.ended {
-                Output::End
-            } else {
-                Output::Pending
+            return match (state.aborted, state.ended) {
+                (true, _) => Output::Aborted,
+                (false, true) => Output::End,
+                (false, false) => Output::Pending,
             };
         };
         state.out_bytes -= bytes.len();

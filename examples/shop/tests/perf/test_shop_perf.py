@@ -6,7 +6,7 @@ import pytest
 
 from pytest_fastr import Perf
 
-pytestmark = pytest.mark.perf(users=20, duration="5s")
+pytestmark = pytest.mark.perf(users=20, duration="3s")
 
 ORDER = {
     "customer": {"name": "Ada", "email": "ada@example.org"},

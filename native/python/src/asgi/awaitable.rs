@@ -5,12 +5,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use fastr_engine::Exchange;
+use fastr_engine::{Exchange, Received};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::exchange::AsgiExchange;
+use super::exchange::{AsgiExchange, Until};
 use super::messages::receive_message;
 
 /// An awaitable whose result is None, at once.
@@ -46,15 +46,6 @@ impl Completed {
     }
 
     fn close(&self) {}
-}
-
-/// What a [`Waiting`] waits for.
-#[derive(Clone, Copy)]
-pub(crate) enum Until {
-    /// The next ASGI message of the request.
-    Message,
-    /// Room for more response bytes.
-    Room,
 }
 
 /// An awaitable that waits for an exchange.
@@ -101,16 +92,31 @@ impl Waiting {
         }
     }
 
+    /// Whether a waiting `receive` can get no more of the request.
+    fn is_late(&self) -> bool {
+        matches!(self.until, Until::Message) && self.exchange.exchange.request_has_ended()
+    }
+
     /// One step: what the awaited future yields, or StopIteration with the result.
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let mut woken = false;
         loop {
             let future = match self.inner() {
                 Some(future) => future,
                 None => match self.poll(py)? {
                     Poll::Ready(result) => return Err(PyStopIteration::new_err((result,))),
+                    // Another `receive` took the last piece that woke both: nothing will come any more.
+                    Poll::Pending if woken && self.is_late() => {
+                        let nothing = Received::Body {
+                            bytes: bytes::Bytes::new(),
+                            more: false,
+                        };
+                        let message = receive_message(py, nothing)?;
+                        return Err(PyStopIteration::new_err((message,)));
+                    }
                     Poll::Pending => self
                         .exchange
-                        .wait(py)?
+                        .wait(py, self.until)?
                         .call_method0(py, intern!(py, "__await__"))?,
                 },
             };
@@ -120,7 +126,7 @@ impl Waiting {
                     return Ok(yielded);
                 }
                 // The future is done: ask the exchange again.
-                Err(error) if error.is_instance_of::<PyStopIteration>(py) => {}
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => woken = true,
                 Err(error) => return Err(error),
             }
         }

@@ -98,7 +98,16 @@ impl AsgiApp {
 pub(crate) struct AsgiExchange {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) app: Arc<AsgiApp>,
-    waiting: Mutex<Vec<Py<PyAny>>>,
+    waiting: Mutex<Vec<(Until, Py<PyAny>)>>,
+}
+
+/// What a future waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The next ASGI message of the request.
+    Message,
+    /// Room for more response bytes.
+    Room,
 }
 
 /// From this many futures on, done ones are taken off the list.
@@ -134,15 +143,15 @@ impl AsgiExchange {
         poll(&mut Context::from_waker(&Waker::from(self.clone())))
     }
 
-    /// A future of the event loop that is resolved at the next wake.
-    pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// A future of the event loop that is resolved when there may be what it waits for.
+    pub(crate) fn wait(&self, py: Python<'_>, until: Until) -> PyResult<Py<PyAny>> {
         let future = self.app.create_future.call0(py)?;
         let mut waiting = self.take_waiting();
         if waiting.len() >= WAITING_TO_SORT_OUT {
             // An application that polls for a disconnect cancels one future each time.
-            waiting.retain(|one| !is_done(one.bind(py)).unwrap_or(true));
+            waiting.retain(|(_, one)| !is_done(one.bind(py)).unwrap_or(true));
         }
-        waiting.push(future.clone_ref(py));
+        waiting.push((until, future.clone_ref(py)));
         // Cancelling and sorting out may run Python code, which the lock must not be held over.
         self.waiting
             .lock()
@@ -151,16 +160,24 @@ impl AsgiExchange {
         Ok(future)
     }
 
-    fn take_waiting(&self) -> Vec<Py<PyAny>> {
+    fn take_waiting(&self) -> Vec<(Until, Py<PyAny>)> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn resume(&self, py: Python<'_>) -> PyResult<()> {
-        for future in self.take_waiting() {
-            let future = future.bind(py);
-            // A cancelled task has cancelled its future.
-            if !is_done(future)? {
-                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    fn resume(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        // Room alone says nothing to those who wait for a message: they go on waiting, with the waker armed again.
+        let waiting = self.take_waiting();
+        let readable = waiting.iter().any(|(until, _)| *until == Until::Message)
+            && self.poll(|cx| self.exchange.poll_readable(cx)).is_ready();
+        for (until, future) in waiting {
+            if until == Until::Message && !readable {
+                self.waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((until, future));
+            } else if !is_done(future.bind(py))? {
+                // A cancelled task has cancelled its future.
+                future.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
             }
         }
         Ok(())

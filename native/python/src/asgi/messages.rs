@@ -12,8 +12,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use super::awaitable::Until;
-use super::exchange::AsgiExchange;
+use super::exchange::{AsgiExchange, Until};
 use super::{Completed, Waiting};
 
 /// ASGI's `receive`.
