@@ -239,8 +239,9 @@ def test_a_receive_of_its_own_and_the_response_go_on_together(answer: Callable[.
     assert after == [{"type": "http.disconnect"}] * 4
 
 
-def test_tasks_that_read_one_upload_together_all_come_to_its_end() -> None:
+def test_tasks_that_wait_for_one_upload_together_all_come_to_its_end() -> None:
     ends: list[Any] = []
+    waiting = threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def read() -> int:
@@ -251,12 +252,16 @@ def test_tasks_that_read_one_upload_together_all_come_to_its_end() -> None:
                 if not message["more_body"]:
                     return count
 
-        ends.extend(await asyncio.gather(read(), read(), read()))
+        readers = [asyncio.create_task(read()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting.set()
+        ends.extend(await asyncio.gather(*readers))
         await send(START)
         await send(END)
 
     with Server(app, lifespan=False) as server, socket.create_connection((server.host, server.port), 10) as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 6\r\nconnection: close\r\n\r\n")
+        assert waiting.wait(10)
         for piece in (b"ab", b"cd", b"ef"):
             client.sendall(piece)
         assert client.recv(100).startswith(b"HTTP/1.1 200")
