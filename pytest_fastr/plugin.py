@@ -34,6 +34,11 @@ MARKER = (
     "how a performance test is loaded and what it may cost"
 )
 
+INCONCLUSIVE = (
+    "Inconclusive is no proof: neither a regression nor its absence was shown. More stored sessions (--perf-update), a "
+    "longer `duration` or a quieter machine show more; --perf-inconclusive=fail makes it fail."
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declares the options."""
@@ -171,6 +176,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         report = _session_report(config, state.gate)
         text = render(report, width=writer.fullwidth, color=writer.hasmarkup, ascii_only=ascii_only)
         reporter.write(text.rstrip("\n") + "\n")
+        if any(one.verdict is Verdict.INCONCLUSIVE for one in state.gate.reports):
+            reporter.write_line(INCONCLUSIVE, yellow=True)
         if state.options.update:
             stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.baseline import BaselineStore, StoredTest
 from pytest_fastr.gate.compare import Estimate, Rules, compare, estimates, session_record, validity
 from pytest_fastr.gate.epochs import AppSource, EpochPool
@@ -95,7 +96,7 @@ class GateSession:
         confirmed = None
         if _reds(results) and not self._settings.update and not _is_void(notes):
             again = self._measure(measurement, range(epochs, 2 * epochs), show)
-            results, confirmed = _confirm(results, self._compare(measurement, self._estimate(again), stored))
+            results, confirmed = confirm(results, self._compare(measurement, self._estimate(again), stored))
             self.pool.release(measurement.source, range(epochs, 2 * epochs))
         if measurement.source.is_object:
             # The object may change before the next measurement; a fork would not see it.
@@ -142,7 +143,14 @@ class GateSession:
         return measure(self.pool, measurement.source, measurement.request, measurement.shape, indices, show)
 
     def _estimate(self, samples: Samples) -> dict[str, Estimate]:
-        return estimates(samples, self._epoch_ratios, samples.epochs[0].seed)
+        try:
+            return estimates(samples, self._epoch_ratios, samples.epochs[0].seed)
+        except ValueError as error:
+            # Too little was measured for an estimate: a slow endpoint under a short load.
+            raise MeasurementError(
+                f"{samples.request.name}: {error} (raise `duration`, now {samples.shape.duration_s:g} s over "
+                f"{samples.shape.epochs} epochs, or lower `epochs`)"
+            ) from error
 
     def _compare(
         self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None
@@ -198,7 +206,7 @@ def _reds(results: Mapping[str, MetricResult]) -> set[str]:
     return {metric for metric, result in results.items() if result.verdict is Verdict.REGRESSED}
 
 
-def _confirm(
+def confirm(
     first: Mapping[str, MetricResult], second: Mapping[str, MetricResult]
 ) -> tuple[dict[str, MetricResult], bool]:
     """A metric is red only if both looks, with different processes and seeds, saw it."""

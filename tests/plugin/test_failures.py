@@ -108,6 +108,26 @@ def test_a_perf_run_that_measured_nothing_fails(project: Project, body: str, arg
     result.stdout.fnmatch_lines(["*measured nothing*"])
 
 
+def test_too_few_answers_for_an_estimate_say_what_to_raise(project: Project) -> None:
+    project.write(
+        "slow.py",
+        """
+        import asyncio
+
+        async def app(scope, receive, send):
+            assert scope["type"] == "http"
+            await asyncio.sleep(0.1)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        """,
+    )
+    project.test("import pytest\n\n@pytest.mark.perf(app='slow:app')\n" + TEST)
+    result, tests = project.results()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*raise `duration`*"])
+    assert tests[0]["verdict"] == "invalid"
+
+
 def test_collecting_only_is_no_measurement(project: Project) -> None:
     project.test(TEST)
     assert project.run("--perf", "--collect-only").ret == 0

@@ -1,0 +1,117 @@
+"""From estimates and stored sessions to verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pytest_fastr import _native
+from pytest_fastr.config import DEFAULT_LIMITS
+from pytest_fastr.gate.baseline import StoredMetric, StoredSession, StoredTest
+from pytest_fastr.gate.compare import Estimate, Rules, compare, session_record
+from pytest_fastr.gate.model import MetricResult, Verdict
+from pytest_fastr.gate.session import confirm
+
+RULES = Rules(limits=DEFAULT_LIMITS, gated=("cpu", "throughput", "p99"), false_alarm=0.001)
+
+
+def estimate(log_ratio: float, candidate: float = 100.0) -> Estimate:
+    """Six epochs that agree to a tenth of a per cent."""
+    epochs = [log_ratio + (number - 2.5) * 0.0005 for number in range(6)]
+    ratio = _native.session_estimate([_native.EpochEstimate.exact(one) for one in epochs], ())
+    return Estimate(ratio, tuple(epochs), candidate)
+
+
+def stored(
+    log_ratio: float = 0.0, sessions: int = 1, metrics: tuple[str, ...] = ("cpu", "throughput", "p99")
+) -> StoredTest:
+    metric = StoredMetric(log_ratio=log_ratio, totals_log_ratio=log_ratio, se=0.001, candidate=1.0, unit="us")
+    session = StoredSession("2026-01-01T00:00:00+00:00", None, "0", dict.fromkeys(metrics, metric))
+    return StoredTest({}, (session,) * sessions)
+
+
+def verdicts(found: dict[str, Estimate], past: StoredTest | None, rules: Rules = RULES) -> dict[str, Verdict | None]:
+    return {name: result.verdict for name, result in compare(found, past, {}, rules).items()}
+
+
+def all_at(log_ratio: float) -> dict[str, Estimate]:
+    return {metric: estimate(log_ratio) for metric in ("cpu", "throughput", "p99")}
+
+
+def test_more_cpu_is_red_and_more_throughput_is_not() -> None:
+    assert verdicts(all_at(math.log(1.5)), stored()) == {
+        "cpu": Verdict.REGRESSED,
+        "throughput": Verdict.IMPROVED,
+        "p99": Verdict.INCONCLUSIVE,
+    }
+
+
+def test_less_throughput_is_red_and_less_cpu_is_not() -> None:
+    seen = verdicts(all_at(-math.log(1.5)), stored())
+    assert seen["cpu"] is Verdict.IMPROVED
+    assert seen["throughput"] is Verdict.REGRESSED
+
+
+def test_the_change_is_told_against_what_the_baseline_predicts_for_today() -> None:
+    result = compare({"cpu": estimate(math.log(1.5), candidate=300.0)}, stored(), {}, RULES)["cpu"]
+    assert result.change == pytest.approx(0.5, rel=1e-3)
+    assert result.baseline == pytest.approx(200.0, rel=1e-3)
+    assert result.low is not None
+    assert result.high is not None
+    assert 0 < result.low < 0.5 < result.high
+
+
+def test_a_change_below_the_limit_is_never_red() -> None:
+    rules = Rules(limits={**DEFAULT_LIMITS, "cpu": 0.6}, gated=("cpu",), false_alarm=0.001)
+    assert verdicts({"cpu": estimate(math.log(1.5))}, stored(), rules)["cpu"] is not Verdict.REGRESSED
+
+
+def test_without_a_stored_value_a_gated_metric_is_new() -> None:
+    assert verdicts(all_at(0.0), None) == dict.fromkeys(RULES.gated, Verdict.NEW)
+    assert verdicts(all_at(0.0), stored(metrics=("cpu",)))["p99"] is Verdict.NEW
+
+
+def test_a_gated_metric_without_an_estimate_is_never_a_pass() -> None:
+    results = compare({"throughput": estimate(0.0)}, stored(), {}, RULES)
+    assert results["cpu"].verdict is Verdict.INVALID
+    assert results["cpu"].notes
+    assert results["p99"].verdict is Verdict.INCONCLUSIVE
+    assert results["p99"].notes
+
+
+def test_what_is_not_gated_is_shown_without_a_verdict() -> None:
+    result = compare({"p50": estimate(math.log(3))}, stored(metrics=("p50",)), {}, RULES)["p50"]
+    assert result.verdict is None
+    assert result.change == pytest.approx(2.0, rel=1e-2)
+
+
+def test_a_session_keeps_both_ratios_of_every_metric() -> None:
+    record = session_record(all_at(0.25), "2026-01-01T00:00:00+00:00", "abc", "0.1.0")
+    assert set(record.metrics) == {"cpu", "throughput", "p99"}
+    assert record.metrics["cpu"].log_ratio == pytest.approx(0.25)
+    assert record.metrics["cpu"].totals_log_ratio == pytest.approx(0.25)
+
+
+def looks(first: Verdict, second: Verdict) -> tuple[Verdict | None, bool]:
+    def result(verdict: Verdict) -> dict[str, MetricResult]:
+        return {"cpu": MetricResult("cpu", "us", "lower", verdict=verdict)}
+
+    results, confirmed = confirm(result(first), result(second))
+    return results["cpu"].verdict, confirmed
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (Verdict.REGRESSED, Verdict.REGRESSED, (Verdict.REGRESSED, True)),
+        (Verdict.REGRESSED, Verdict.EQUIVALENT, (Verdict.INCONCLUSIVE, False)),
+        (Verdict.EQUIVALENT, Verdict.REGRESSED, (Verdict.INCONCLUSIVE, False)),
+        (Verdict.EQUIVALENT, Verdict.EQUIVALENT, (Verdict.EQUIVALENT, False)),
+        (Verdict.REGRESSED, Verdict.INVALID, (Verdict.INVALID, False)),
+    ],
+)
+def test_a_metric_is_red_only_if_both_looks_saw_it(
+    first: Verdict, second: Verdict, expected: tuple[Verdict, bool]
+) -> None:
+    assert looks(first, second) == expected
