@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,7 +112,9 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
             raise ConfigError(f"@pytest.mark.perf takes keyword arguments only, such as users=20; got {mark.args!r}")
         unknown = sorted(set(mark.kwargs) - set(MARKER_KEYS))
         if unknown:
-            raise ConfigError(f"@pytest.mark.perf: unknown argument {unknown[0]!r}; known are {', '.join(MARKER_KEYS)}")
+            near = difflib.get_close_matches(unknown[0], MARKER_KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(MARKER_KEYS)}"
+            raise ConfigError(f"@pytest.mark.perf: unknown argument {unknown[0]!r}; {hint}")
         limit = {
             **given.get("limit", {}),
             **parse_limits(mark.kwargs.get("limit", {}), "@pytest.mark.perf: `limit`"),
@@ -128,7 +132,7 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
     return MarkerSettings(shape, {**config.limit, **given.get("limit", {})}, given.get("app"))
 
 
-def app_source(app: Any, config: Config) -> AppSource:
+def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
     """What ``app=``, ``perf_app`` or the configuration names, as something to start. Raises MountError's children."""
     if app is None:
         raise ConfigError(
@@ -136,7 +140,8 @@ def app_source(app: Any, config: Config) -> AppSource:
             'or mark the test with @pytest.mark.perf(app="module:attr")'
         )
     target = AppRef.parse(app) if isinstance(app, str) else check_asgi(app, "the application of `perf_app`")
-    path = tuple(entry for entry in sys.path if entry) if isinstance(app, str) else ()
+    # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
+    path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
     return AppSource(target, Launch(env=config.env, path=path, startup_timeout=config.startup_timeout_s))
 
 
@@ -149,6 +154,7 @@ class Perf:
         self._settings = settings
         self._state = state
         self._names: set[str] = set()
+        self._log_start = 0
 
     def get(self, path: str, **options: Any) -> PerfResult:
         """Measures a GET request. Options as for :meth:`request`."""
@@ -235,7 +241,10 @@ class Perf:
 
     def _serve(self, nodeid: str, line: int) -> ServerProcess:
         try:
-            return self._state.pool.candidate(self._source)
+            server = self._state.pool.candidate(self._source)
+            if len(self._names) == 1:
+                self._log_start = server.log_bytes()
+            return server
         except FastrError as error:
             self._failed(nodeid, line, error, None)
             raise
@@ -258,7 +267,7 @@ class Perf:
         return PerfResult(spec.expect, report, samples)
 
     def _failed(self, nodeid: str, line: int, error: FastrError, server: ServerProcess | None) -> None:
-        log = server.log_tail() if server is not None else ""
+        log = server.log_tail(self._log_start) if server is not None else ""
         if log:
             self._item.add_report_section("call", "server log", log)
         if self._state.gate is not None:
@@ -279,7 +288,8 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     app = settings.app
     if app is None:
         app = request.getfixturevalue("perf_app")
-    return app_source(state.config.app if app is None else app, state.config), settings
+    app = state.config.app if app is None else app
+    return app_source(app, state.config, request.config.rootpath), settings
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Destinations start with ``fastr_``: another plugin treats every destination that
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,16 +75,39 @@ def read_options(config: pytest.Config) -> Options:
     perf = bool(config.getoption("fastr_perf"))
     if update and not perf:
         raise pytest.UsageError("--perf-update stores what --perf measures: give both")
+    json, baselines = path("fastr_json"), path("fastr_baselines")
+    if json is not None and not perf:
+        raise pytest.UsageError("--perf-json writes what --perf measures: give both")
+    if json is not None and json.is_dir():
+        raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
+    _refuse_misleading_spaces(config)
     return Options(
         perf=perf,
         update=update,
-        json=path("fastr_json"),
-        baselines=path("fastr_baselines"),
+        json=json,
+        baselines=baselines,
         duration_s=None if duration is None else parse_duration(duration, "--perf-duration"),
         epochs=epochs,
         inconclusive=config.getoption("fastr_inconclusive"),
         new=config.getoption("fastr_new"),
     )
+
+
+def _refuse_misleading_spaces(config: pytest.Config) -> None:
+    """Refuses ``--perf-json PATH`` where pytest took an existing PATH for a test's when it looked for its root folder.
+
+    It reads the command line before plugins have declared their options. With ``=`` it makes no such mistake.
+    """
+    here = config.invocation_params.dir
+    args = [str(arg) for arg in config.invocation_params.args]
+    for option, value in pairwise(args):
+        if option in ("--perf-json", "--perf-baselines"):
+            place = Path(here, value)
+            if place.exists() and not place.resolve().is_relative_to(here.resolve()):
+                raise pytest.UsageError(
+                    f"{option} {value}: pytest takes an existing path after a space for a test's and looks for the "
+                    f"configuration there; write {option}={value}"
+                )
 
 
 def baseline_folder(config: Config, options: Options, rootdir: Path) -> Path:

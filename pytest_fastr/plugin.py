@@ -6,8 +6,11 @@ import os
 import platform
 import secrets
 import sys
+import textwrap
+import traceback
 from collections.abc import Generator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,14 +113,32 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-    """After the test function: fails the item for what the gate refused."""
-    result = yield
+    """After the test function: fails the item for what the gate refused, or for an error in its own words."""
+    try:
+        result = yield
+    except FastrError as error:
+        pytest.fail(_where(pyfuncitem, error) + str(error), pytrace=False)
     state = pyfuncitem.config.stash[STATE]
     red = [one.report for one in state.results.get(pyfuncitem.nodeid, ()) if one.outcome is Outcome.FAIL]
     if red:
         text = "\n\n".join(f"{report.path}:{report.line}: {paragraph(report)}" for report in red)
         pytest.fail(text, pytrace=False)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
+    """A mistake in a marker or the configuration is told in its own words, without this plugin's source."""
+    try:
+        return (yield)
+    except FastrError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _where(item: pytest.Function, error: FastrError) -> str:
+    """``path:line: `` of the statement in the test's file that led to the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == item.path]
+    return f"{item.nodeid.partition('::')[0]}:{lines[-1]}: " if lines else ""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -177,7 +198,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         text = render(report, width=writer.fullwidth, color=writer.hasmarkup, ascii_only=ascii_only)
         reporter.write(text.rstrip("\n") + "\n")
         if any(one.verdict is Verdict.INCONCLUSIVE for one in state.gate.reports):
-            reporter.write_line(INCONCLUSIVE, yellow=True)
+            reporter.write_line(textwrap.fill(INCONCLUSIVE, writer.fullwidth), yellow=True)
         if state.options.update:
             stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")

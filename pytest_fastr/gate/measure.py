@@ -168,14 +168,16 @@ def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase
     bad = failures(side.outcomes)
     if not bad and side.requests:
         return
-    if code_known := server.exit_code():
-        died = f"; the server process died ({describe_exit(code_known)})"
-    else:
-        died = "; the server process has ended" if server.exit_code() == 0 else ""
+    died = _death(server)
     if not bad:
         raise MeasurementError(f"{request.name}: nothing was measured during the {phase}{died}")
     told = describe_failures(side.outcomes, side.statuses, request.expect)
     raise MeasurementError(f"{request.name}: during the {phase} {told}{died}")
+
+
+def _death(server: ServerProcess) -> str:
+    """A clause about the server's end, empty while it lives. A process that is just dying is waited for."""
+    return f"; the server process died ({describe_exit(server.exit_code())})" if server.ended_within(0.2) else ""
 
 
 def ask_once(server: ServerProcess, request: RequestSpec) -> _native.Answer:
@@ -184,6 +186,8 @@ def ask_once(server: ServerProcess, request: RequestSpec) -> _native.Answer:
     if answer.outcome == "ok":
         return answer
     told = describe_failures({answer.outcome: 1}, {answer.status: 1} if answer.status else {}, request.expect)
+    if answer.status is None:
+        told += _death(server)
     body = answer.body[:500].decode(errors="replace").strip()
     raise MeasurementError(
         f"{request.name}: {told}" + (f" ({answer.detail})" if answer.detail else "") + (f"\n{body}" if body else "")

@@ -95,8 +95,8 @@ class GateSession:
         results = self._compare(measurement, found, stored)
         confirmed = None
         if _reds(results) and not self._settings.update and not _is_void(notes):
-            again = self._measure(measurement, range(epochs, 2 * epochs), show)
-            results, confirmed = confirm(results, self._compare(measurement, self._estimate(again), stored))
+            samples = self._measure(measurement, range(epochs, 2 * epochs), show)
+            results, confirmed = confirm(results, self._compare(measurement, self._estimate(samples), stored))
             self.pool.release(measurement.source, range(epochs, 2 * epochs))
         if measurement.source.is_object:
             # The object may change before the next measurement; a fork would not see it.
@@ -119,7 +119,8 @@ class GateSession:
 
     def record_failure(self, nodeid: str, path: str, line: int, message: str, output: str) -> None:
         """Remembers a test that could not be measured."""
-        note = ValidityNote(level="void", code="failed", message=message)
+        # One line: the failed test itself quotes the whole message, the server's log included.
+        note = ValidityNote(level="void", code="failed", message=message.partition("\n")[0])
         self.reports.append(
             TestReport(nodeid=nodeid, path=path, line=line, verdict=Verdict.INVALID, validity=(note,), output=output)
         )

@@ -75,7 +75,7 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         app = load()
         Runtime(app, options).run(tell_ready, signals=True)
     except FastrError as error:
-        if error.__cause__ is not None:
+        if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):
             sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
         print(f"pytest-fastr: {error}", file=sys.stderr, flush=True)
         # Last, since the parent quotes the log when it hears of it.

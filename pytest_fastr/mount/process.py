@@ -130,11 +130,23 @@ class ServerProcess:
             return 0
         return os.waitstatus_to_exitcode(status) if pid else None
 
-    def log_tail(self) -> str:
-        """The last lines the server wrote."""
+    def log_bytes(self) -> int:
+        """How much the server has written so far."""
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
+
+    def ended_within(self, seconds: float) -> bool:
+        """Whether the process has ended, or does so within ``seconds``."""
+        self._wait(seconds)
+        return self.exit_code() is not None
+
+    def log_tail(self, since: int = 0) -> str:
+        """The last lines the server wrote, none from before its log had ``since`` bytes."""
         try:
             with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+                file.seek(max(since, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
                 return file.read(LOG_TAIL_BYTES).decode(errors="replace").strip()
         except OSError:
             return ""

@@ -76,7 +76,7 @@ class AppRef:
 def check_asgi(app: Any, name: str) -> AsgiApplication:
     """Returns ``app`` if it is an ASGI 3 application. Raises AppImportError with what it seems to be instead."""
     if not callable(app):
-        raise AppImportError(f"{name} is a {type(app).__name__}, not an application")
+        raise AppImportError(f"{name} is an object of type {type(app).__name__}, not an application")
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
         return app  # type: ignore[no-any-return]
     if hasattr(app, "wsgi_app") or _parameters(app) == 2:

@@ -60,14 +60,18 @@ def render(report: SessionReport, width: int, color: bool, ascii_only: bool = Fa
 
 
 def worst_metric(test: TestReport) -> MetricResult | None:
-    """The gated metric that speaks for the test: of the worst verdict, the one farthest beyond its limit."""
+    """The gated metric that speaks for the test: of the worst verdict, the one that moved most.
+
+    Moves count in units of what the run could see: where nothing was shown, the noisiest metric has least to say.
+    """
     gated = [metric for metric in test.metrics.values() if metric.verdict is not None]
     return min(gated, key=_rank, default=None)
 
 
 def _rank(metric: MetricResult) -> tuple[int, float]:
     worsening = metric.worsening
-    moved = 0.0 if worsening is None or not math.isfinite(worsening) else worsening / (metric.limit or 1.0)
+    unit = max(metric.limit or 0.0, metric.smallest_detectable or 0.0) or 1.0
+    moved = 0.0 if worsening is None or not math.isfinite(worsening) else worsening / unit
     verdict = metric.verdict or Verdict.EQUIVALENT
     # What improved most speaks for an improved test.
     return severity(verdict), moved if verdict is Verdict.IMPROVED else -moved

@@ -43,7 +43,7 @@ def test_an_application_is_loaded(text: str) -> None:
     ("trouble:hang", "no attribute 'hang'; did you mean 'hangs'"),
     ("trouble:zzzzzz", "no attribute 'zzzzzz'$"),
     ("trouble:classic.inner", "no attribute 'inner'"),
-    ("trouble:number", "is a int, not an application"),
+    ("trouble:number", "is an object of type int, not an application"),
     ("trouble:number()", "'number' is a int, not a factory; drop the"),
     ("trouble:make", r"looks like a factory: write 'trouble:make\(\)'"),
     ("trouble:make_nothing()", "the factory raised LookupError: no settings"),

@@ -32,6 +32,9 @@ def test_a_mistake_in_the_configuration_ends_the_run(project: Project, text: str
     ("args", "words"),
     [
         (("--perf-update",), "*give both*"),
+        (("--perf-json=x.json",), "*--perf-json writes what --perf measures: give both*"),
+        (("--perf", "--perf-json=."), "*is a folder: name a file*"),
+        (("--perf", "--perf-baselines", "/"), "*write --perf-baselines=/*"),
         (("--perf", "--perf-epochs", "0"), "*must be 1 to 100*"),
         (("--perf", "--perf-duration", "soon"), "*--perf-duration*duration above zero*"),
     ],
@@ -46,7 +49,7 @@ def test_a_mistake_in_an_option_ends_the_run(project: Project, args: tuple[str, 
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
-        ("user=3", "*unknown argument 'user'; known are users, duration, epochs, limit, app*"),
+        ("user=3", "*unknown argument 'user'; did you mean 'users'?*"),
         ("20", "*keyword arguments only*"),
         ('limit={"cpus": "2%"}', "*unknown metric `cpus`; did you mean `cpu`?*"),
         ('app="shop"', "*'shop' names no application*"),
@@ -68,3 +71,21 @@ def test_no_application_says_the_three_ways_to_name_one(project: Project) -> Non
     result = project.run()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*[[]tool.pytest-fastr]*perf_app*@pytest.mark.perf(app=*"])
+
+
+def test_a_mistake_is_told_without_the_plugins_source(project: Project) -> None:
+    project.test(
+        "import pytest\n\n@pytest.mark.perf(user=3)\n" + TEST + "\n\ndef test_path(perf):\n    perf.get('x')\n"
+    )
+    result = project.run()
+    result.assert_outcomes(errors=1, failed=1)
+    assert "fixtures.py" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*test_perf.py:9: path 'x' must start with '/'*", "FAILED *must start with*"])
+
+
+def test_the_folder_of_the_configuration_is_on_the_import_path(project: Project) -> None:
+    project.monkeypatch.delenv("PYTHONPATH")
+    project.test(TEST, "tests/test_perf.py")
+    project.write("elsewhere/file", "")
+    project.monkeypatch.chdir(project.path / "elsewhere")
+    project.run(str(project.path / "tests")).assert_outcomes(passed=1)

@@ -74,7 +74,7 @@ def test_a_server_that_fails_during_the_measurement_is_named(project: Project, f
     [
         ("import os\nos._exit(5)\n", "*died during start-up (exit code 5)*"),
         ("raise ValueError('no database')\n", "*raised ValueError: no database*"),
-        ("app = 3\n", "*is a int, not an application*"),
+        ("app = 3\n", "*is an object of type int, not an application*"),
         ("import time\ntime.sleep(3600)\n", "*did not become ready within 1 s*"),
         (
             "async def app(scope, receive, send):\n    await receive()\n"
@@ -106,6 +106,35 @@ def test_a_perf_run_that_measured_nothing_fails(project: Project, body: str, arg
     result = project.run("--perf", *args)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*measured nothing*"])
+
+
+def test_a_server_that_dies_at_the_first_request_is_named(project: Project) -> None:
+    project.write("dying.py", "import os\n\nasync def app(scope, receive, send):\n    scope['path'] and os._exit(9)\n")
+    project.test("import pytest\n\n@pytest.mark.perf(app='dying:app')\n" + TEST)
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the server process died (exit code 9)*"])
+
+
+def test_the_log_shown_is_of_this_test_only(project: Project) -> None:
+    project.write(
+        "loud.py",
+        """
+        async def app(scope, receive, send):
+            assert scope["type"] == "http"
+            print("asked for", scope["path"], flush=True)
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        """,
+    )
+    project.test(
+        "import pytest\n\npytestmark = pytest.mark.perf(app='loud:app')\n\n"
+        "def test_one(perf):\n    perf.get('/one')\n\ndef test_two(perf):\n    perf.get('/two')\n"
+    )
+    result = project.run()
+    result.assert_outcomes(failed=2)
+    assert result.stdout.str().count("asked for /one") == 1
+    assert result.stdout.str().count("asked for /two") == 1
 
 
 def test_too_few_answers_for_an_estimate_say_what_to_raise(project: Project) -> None:
