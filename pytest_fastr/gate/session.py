@@ -251,6 +251,7 @@ def _report(
             "duration_s": measurement.shape.duration_s,
             "epochs": measurement.shape.epochs,
             "mode": "stored",
+            "generator_utilisation": max(one.paired.generator.utilisation or 0.0 for one in samples.epochs),
         },
         rps=stretch.requests * 1e9 / stretch.duration_ns,
         p50_us=quantile(0.50),

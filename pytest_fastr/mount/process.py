@@ -47,7 +47,7 @@ _THREAD_END_SECONDS = 0.5
 class Launch:
     """How server processes are started.
 
-    ``env`` is added to the parent's environment (spawned servers only). ``path`` goes before the import path.
+    ``env`` is added to the parent's environment. ``path`` goes before the import path (spawned servers only).
     ``startup_timeout`` is in seconds.
     """
 
@@ -290,7 +290,7 @@ def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
         raise ForkError(f"cannot fork this process: {error}") from error
     if pid == 0:
         channel.close_parent_ends()
-        _run_forked(app, launch.options, channel)
+        _run_forked(app, launch, channel)
     channel.close_child_ends()
     return _ready(ServerProcess(pid, channel, None), channel.ready_read, launch)
 
@@ -304,11 +304,12 @@ def _ready(process: ServerProcess, pipe: int, launch: Launch) -> ServerProcess:
     return process
 
 
-def _run_forked(app: AsgiApplication, options: ServeOptions, channel: _Channel) -> NoReturn:
+def _run_forked(app: AsgiApplication, launch: Launch, channel: _Channel) -> NoReturn:
     """The forked child: leaves nothing of pytest behind it, and never returns into it."""
     code = 1
     try:
         os.setsid()
+        os.environ.update(launch.env)
         os.environ[MARK] = channel.mark
         _take_over_output(channel.log)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
@@ -318,7 +319,7 @@ def _run_forked(app: AsgiApplication, options: ServeOptions, channel: _Channel) 
         sys.setprofile(None)
         _leave_event_loop()
         _drop_capturing_log_handlers()
-        code = run_server(lambda: app, options, ParentPipes(channel.ready_write, channel.lifeline_read))
+        code = run_server(lambda: app, launch.options, ParentPipes(channel.ready_write, channel.lifeline_read))
     except BaseException:
         traceback.print_exc()
     finally:
