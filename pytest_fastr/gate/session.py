@@ -87,11 +87,15 @@ class GateSession:
         # Read before loading anything: a baseline that cannot be read must not cost minutes first.
         stored = self._store.load(measurement.nodeid)
         measurement = _at_the_stored_operating_point(measurement, stored)
+        if stored is not None and not stored.has_load(measurement.load):
+            if not self._settings.update:
+                raise MeasurementError(_load_changed(measurement, stored))
+            stored = None
         epochs = measurement.shape.epochs
         samples = self._measure(measurement, range(epochs), show)
         measurement = replace(measurement, shape=samples.shape)
         found = self._estimate(samples)
-        notes = [*validity(samples), *_load_changed(measurement, stored)]
+        notes = validity(samples)
         results = self._compare(measurement, found, stored)
         confirmed = None
         if _reds(results) and not self._settings.update and not _is_void(notes):
@@ -101,9 +105,7 @@ class GateSession:
         if measurement.source.is_object:
             # The object may change before the next measurement; a fork would not see it.
             self.pool.release(measurement.source)
-        if self._settings.update:
-            notes = [note for note in notes if note.code != LOAD_CHANGED]
-        report = _report(measurement, samples, results, tuple(notes), confirmed)
+        report = _report(measurement, samples, results, notes, confirmed)
         self.reports.append(report)
         for metric, estimate in found.items():
             self._epoch_ratios.setdefault(metric, []).append(estimate.epochs)
@@ -172,9 +174,6 @@ class GateSession:
         self._store.append(measurement.nodeid, measurement.load, session)
 
 
-LOAD_CHANGED = "load-changed"
-
-
 def _at_the_stored_operating_point(measurement: Measurement, stored: StoredTest | None) -> Measurement:
     """Slices as the baseline's, if it was recorded for as many users."""
     users = measurement.shape.users
@@ -184,22 +183,19 @@ def _at_the_stored_operating_point(measurement: Measurement, stored: StoredTest 
     return measurement
 
 
-def _load_changed(measurement: Measurement, stored: StoredTest | None) -> list[ValidityNote]:
-    if stored is None or stored.has_load(measurement.load):
-        return []
+def _load_changed(measurement: Measurement, stored: StoredTest) -> str:
     changed = [
         f"{key} was {stored.load.get(key)!r} and is {value!r}"
         for key, value in measurement.load.items()
         if stored.load.get(key) != value
     ]
-    message = (
-        f"the baseline was recorded under another load ({'; '.join(changed) or 'it had more keys'}); record it anew "
-        f'with `pytest --perf --perf-update "{measurement.nodeid}"`'
+    return (
+        f"the baseline was recorded under another load ({'; '.join(changed) or 'it had more keys'}), so nothing was "
+        f'measured; record it anew with `pytest --perf --perf-update "{measurement.nodeid}"`'
     )
-    return [ValidityNote(level="void", code=LOAD_CHANGED, message=message)]
 
 
-def _is_void(notes: list[ValidityNote]) -> bool:
+def _is_void(notes: tuple[ValidityNote, ...]) -> bool:
     return any(note.level == "void" for note in notes)
 
 
@@ -230,7 +226,7 @@ def _report(
 ) -> TestReport:
     candidate, stretch = samples.candidate, samples.stretch
     gated = [result.verdict for result in results.values() if result.verdict is not None]
-    verdict = Verdict.INVALID if _is_void(list(notes)) else worst(gated)
+    verdict = Verdict.INVALID if _is_void(notes) else worst(gated)
 
     def quantile(q: float) -> float | None:
         value = stretch.quantile_ns(q)
