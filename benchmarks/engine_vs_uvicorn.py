@@ -28,9 +28,9 @@ from pytest_fastr.mount.runtime import Address
 
 HERE = Path(__file__).parent
 CASES = {
-    "raw ASGI": ("apps:raw", "/"),
-    "FastAPI, async handler": ("apps:app", "/async"),
-    "FastAPI, sync handler": ("apps:app", "/sync"),
+    "raw ASGI": ("bench_apps:raw", "/"),
+    "FastAPI, async handler": ("bench_apps:app", "/async"),
+    "FastAPI, sync handler": ("bench_apps:app", "/sync"),
 }
 CONNECTIONS = 20
 # Student's t, 97.5 %, for 2 to 20 pairs.

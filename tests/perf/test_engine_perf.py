@@ -7,7 +7,7 @@ import pytest
 from pytest_fastr import Perf
 
 
-@pytest.mark.perf(app="apps:raw")
+@pytest.mark.perf(app="bench_apps:raw")
 def test_raw_asgi(perf: Perf) -> None:
     perf.get("/")
 
