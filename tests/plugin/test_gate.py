@@ -126,10 +126,9 @@ def test_the_result_file_says_what_was_measured(project: Project) -> None:
 
 def test_a_result_file_that_cannot_be_written_is_an_error(project: Project) -> None:
     project.test(TEST)
-    project.write("folder/file", "")
-    result = project.run("--perf", "--perf-json", "folder")
-    assert result.ret != 0
-    result.stdout.fnmatch_lines(["*folder*"])
+    result = project.run("--perf", "--perf-json=shop.py/result.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["*shop.py*"])
 
 
 def test_several_requests_of_one_test_are_judged_apart(project: Project) -> None:
