@@ -232,6 +232,7 @@ def test_debug_mode_of_asyncio_finds_nothing_wrong(
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert asyncio.get_running_loop().get_debug()
+        await receive()
         assert "Waiting" in repr(asyncio.create_task(receive()))
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(receive(), 0.01)
