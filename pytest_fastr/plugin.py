@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr import options as cli_options
-from pytest_fastr.config import load_config
+from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
 from pytest_fastr.fixtures import perf, perf_app, perf_server
 from pytest_fastr.gate.baseline import BaselineStore
@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = load_config(config.rootpath)
         if read.perf and _is_distributed(config):
             raise pytest.UsageError("--perf measures one thing at a time: run it without -n (pytest-xdist)")
-        gate = _gate(config, read) if read.perf else None
+        gate = _gate(config, read, settings) if read.perf else None
     except FastrError as error:
         raise pytest.UsageError(str(error)) from error
     pool = gate.pool if gate is not None else EpochPool(secrets.randbits(32))
@@ -67,8 +67,7 @@ def _is_distributed(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None, skip=False))
 
 
-def _gate(config: pytest.Config, read: Options) -> GateSession:
-    settings = load_config(config.rootpath)
+def _gate(config: pytest.Config, read: Options, settings: Config) -> GateSession:
     profile = detect(version("pytest-fastr"))
     policy = policy_for(
         read.inconclusive or settings.inconclusive,  # type: ignore[arg-type]
