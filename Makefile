@@ -39,8 +39,8 @@ shop-baseline: setup
 	if [ -d "baselines/$$profile" ]; then \
 		echo "Comparing with the baseline of this hardware: $(SHOP)/baselines/$$profile"; \
 	else \
-		echo "This hardware ($$profile) has no baseline yet: storing two sessions first (git ignores them)."; \
-		for session in 1 2; do \
+		echo "This hardware ($$profile) has no baseline yet: storing three sessions first (git ignores them)."; \
+		for session in 1 2 3; do \
 			$(BIN)/python -m pytest --perf --perf-update tests/perf || { rm -rf "baselines/$$profile"; exit 1; }; \
 		done; \
 	fi

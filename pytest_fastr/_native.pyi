@@ -400,6 +400,9 @@ class Judgement:
     def smallest_detectable(self) -> float: ...
     @property
     def bursts(self) -> bool: ...
+    @property
+    def chance_of_red(self) -> float:
+        """The chance (0 to 1) that the metric is called regressed once ``most_epochs`` are pooled."""
 
 def judge_against_sessions(
     now: SessionEstimate,
@@ -411,10 +414,11 @@ def judge_against_sessions(
     limit: float,
     false_alarm: float,
     confidence: float,
+    most_epochs: int,
 ) -> Judgement:
     """Compares with stored sessions: the log ratio and the log ratio of totals of each.
 
     ``history``: the log ratios of every test of this hardware profile, from which the session-to-session spread is
     learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is one-sided and of this comparison
-    alone. Raises ValueError for values that are not numbers.
+    alone. ``most_epochs``: how many the test may come to have. Raises ValueError for values that are not numbers.
     """

@@ -20,9 +20,11 @@ from pytest_fastr.gate.session import Measurement
 from pytest_fastr.load import RequestSpec, build_request, failures
 from pytest_fastr.load.request import QueryValue
 from pytest_fastr.mount import AppRef, Launch, ServerProcess
+from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import check_asgi
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
+DRAIN_SECONDS = 1.0
 MARKER_KEYS = ("users", "duration", "epochs", "limit", "app")
 
 
@@ -142,7 +144,14 @@ def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
     target = AppRef.parse(app) if isinstance(app, str) else check_asgi(app, "the application of `perf_app`")
     # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
     path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
-    return AppSource(target, Launch(env=config.env, path=path, startup_timeout=config.startup_timeout_s))
+    launch = Launch(
+        # Nothing is in flight when a measured server is ended: what still runs then hangs.
+        options=ServeOptions(drain_timeout=DRAIN_SECONDS),
+        env=config.env,
+        path=path,
+        startup_timeout=config.startup_timeout_s,
+    )
+    return AppSource(target, launch)
 
 
 class Perf:

@@ -36,11 +36,21 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides: limits per metric (fractions), the gated metrics, and the false-alarm rate of one comparison."""
+    """What decides: limits per metric (fractions), the gated metrics, the false-alarm rate of one look at one metric,
+    and how many epochs the test may come to have."""
 
     limits: Mapping[str, float]
     gated: tuple[str, ...]
     false_alarm: float
+    most_epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Every metric judged, and per gated metric the chance that more epochs would call it regressed (0 to 1)."""
+
+    results: Mapping[str, MetricResult]
+    chances: Mapping[str, float]
 
 
 def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, Estimate]:
@@ -88,12 +98,13 @@ def compare(
     stored: StoredTest | None,
     history: Mapping[str, Sequence[Sequence[float]]],
     rules: Rules,
-) -> dict[str, MetricResult]:
+) -> Comparison:
     """Judges every metric. Gated ones without a stored value are ``new``.
 
     Without an estimate a gated quantile is ``inconclusive`` (too few answers to know), anything else ``invalid``.
     """
     results = {}
+    chances = {}
     for metric in UNITS:
         estimate = found.get(metric)
         gated = metric in rules.gated
@@ -105,8 +116,10 @@ def compare(
         elif not past:
             results[metric] = _without_comparison(metric, estimate, Verdict.NEW if gated else None, rules, ())
         else:
-            results[metric] = _judged(metric, estimate, past, history.get(metric, ()), rules)
-    return results
+            results[metric], chance = _judged(metric, estimate, past, history.get(metric, ()), rules)
+            if gated:
+                chances[metric] = chance
+    return Comparison(results, chances)
 
 
 _TOO_FEW = ("fewer than ten answers lie beyond this quantile: raise `duration`",)
@@ -145,7 +158,7 @@ def _judged(
     past: Sequence[tuple[float, float]],
     history: Sequence[Sequence[float]],
     rules: Rules,
-) -> MetricResult:
+) -> tuple[MetricResult, float]:
     limit = rules.limits[metric]
     judged = _native.judge_against_sessions(
         estimate.ratio,
@@ -156,9 +169,10 @@ def _judged(
         limit=limit,
         false_alarm=rules.false_alarm,
         confidence=CONFIDENCE,
+        most_epochs=rules.most_epochs,
     )
     notes = ("bursts: the mean moved differently from the typical request",) if judged.bursts else ()
-    return MetricResult(
+    result = MetricResult(
         name=metric,
         unit=UNITS[metric],
         direction="higher" if metric in HIGHER_IS_BETTER else "lower",
@@ -173,6 +187,7 @@ def _judged(
         smallest_detectable=judged.smallest_detectable,
         notes=notes,
     )
+    return result, judged.chance_of_red
 
 
 def validity(samples: Samples) -> tuple[ValidityNote, ...]:

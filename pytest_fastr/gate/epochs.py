@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn
@@ -48,19 +48,26 @@ class EpochPool:
         self._references: dict[int, ServerProcess] = {}
         self._candidates: dict[tuple[str, int], ServerProcess] = {}
 
-    def epochs(self, source: AppSource, indices: range) -> Iterator[Epoch]:
-        """Starts the pairs as they are asked for. Raises MountError's children."""
+    def epochs(self, source: AppSource, indices: range, keep: bool = True) -> Generator[Epoch, None, None]:
+        """Starts the pairs as they are asked for. Raises MountError's children.
+
+        Without ``keep`` a pair ends before the next one starts: many pairs at once would fill the memory.
+        """
         for index in indices:
             seed = (self._base_seed + index) % _HASH_SEEDS
-            yield Epoch(index, seed, self._reference(index, seed), self._candidate(source, index, seed))
+            try:
+                yield Epoch(index, seed, self._reference(index, seed), self._candidate(source, index, seed))
+            finally:
+                if not keep:
+                    self._end(source, index)
 
     def candidate(self, source: AppSource) -> ServerProcess:
         """One server of the application, for requests that are not measured."""
         return self._candidate(source, 0, self._base_seed % _HASH_SEEDS)
 
-    def release(self, source: AppSource, indices: range | None = None) -> None:
-        """Ends the application's servers, of these epochs only if given. Reference servers stay up."""
-        for key in [key for key in self._candidates if key[0] == source.key and (indices is None or key[1] in indices)]:
+    def release(self, source: AppSource) -> None:
+        """Ends the application's servers. Reference servers stay up."""
+        for key in [key for key in self._candidates if key[0] == source.key]:
             self._candidates.pop(key).stop()
 
     def close(self) -> None:
@@ -68,6 +75,12 @@ class EpochPool:
         for servers in (self._candidates, self._references):
             while servers:
                 servers.popitem()[1].stop()
+
+    def _end(self, source: AppSource, index: int) -> None:
+        pair = (self._candidates.pop((source.key, index), None), self._references.pop(index, None))
+        for server in pair:
+            if server is not None:
+                server.stop()
 
     def _reference(self, index: int, seed: int) -> ServerProcess:
         server = self._references.get(index)

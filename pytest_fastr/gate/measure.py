@@ -6,6 +6,7 @@ Values in, values out: :func:`measure` turns a plan into :class:`Samples` and ju
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pytest_fastr import _native
@@ -70,6 +71,15 @@ class Samples:
     forked: bool
 
     @property
+    def later(self) -> Samples:
+        """Those of the epochs beyond the shape's own."""
+        return replace(self, epochs=self.epochs[self.shape.epochs :])
+
+    def plus(self, more: Samples) -> Samples:
+        """With the epochs of another measurement of the same request behind them."""
+        return replace(self, epochs=self.epochs + more.epochs)
+
+    @property
     def candidate(self) -> _native.Side:
         """The candidate's sliced requests, merged."""
         return _native.Side.merged([epoch.paired.sides[1] for epoch in self.epochs])
@@ -83,17 +93,21 @@ class Samples:
 def measure(
     pool: EpochPool, source: AppSource, request: RequestSpec, shape: LoadShape, indices: range, show: Show
 ) -> Samples:
-    """Measures in the epochs ``indices``. Raises MeasurementError when a request fails, in words."""
+    """Measures in the epochs ``indices``. Raises MeasurementError when a request fails, in words.
+
+    The servers of the shape's own epochs stay up for the next test of the application, those of more do not.
+    """
     samples: list[EpochSample] = []
-    for number, epoch in enumerate(pool.epochs(source, indices)):
-        done = number / len(indices)
+    with closing(pool.epochs(source, indices, keep=indices.stop <= shape.epochs)) as epochs:
+        for number, epoch in enumerate(epochs):
+            done = number / len(indices)
 
-        def progress(phase: str, share: float, rps: float | None, done: float = done) -> None:
-            show(phase, done + share / len(indices), rps)
+            def progress(phase: str, share: float, rps: float | None, done: float = done) -> None:
+                show(phase, done + share / len(indices), rps)
 
-        samples.append(_measure_epoch(epoch, request, shape, progress))
-        # What the first epoch was cut to holds for all.
-        shape = replace(shape, slice_users=samples[0].paired.sides[1].connections)
+            samples.append(_measure_epoch(epoch, request, shape, progress))
+            # What the first epoch was cut to holds for all.
+            shape = replace(shape, slice_users=samples[0].paired.sides[1].connections)
     return Samples(request, shape, tuple(samples), source.is_object)
 
 

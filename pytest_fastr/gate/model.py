@@ -163,7 +163,9 @@ class TestReport:
     cpu_us_per_request: float | None = None
     peak_rss_bytes: float | None = None
     confirmed: bool | None = None
-    """Whether a red result was seen again with new processes; None when there was no confirmation."""
+    """Whether a red result was seen again with new processes; None when no look was red."""
+    looks: int = 1
+    """How often it was judged, each time with more epochs pooled."""
     output: str = ""
     """The tail of the server's log."""
 

@@ -6,18 +6,18 @@ import hashlib
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.baseline import BaselineStore, StoredTest
-from pytest_fastr.gate.compare import Estimate, Rules, compare, estimates, session_record, validity
+from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare, estimates, session_record, validity
 from pytest_fastr.gate.epochs import AppSource, EpochPool
+from pytest_fastr.gate.looks import DECIDING_LOOKS, LOOKS, Look, is_decided, outcome_of_looks
 from pytest_fastr.gate.measure import LoadShape, Samples, Show, measure
 from pytest_fastr.gate.model import (
-    MetricResult,
     Outcome,
     Policy,
     SessionReport,
@@ -91,21 +91,16 @@ class GateSession:
             if not self._settings.update:
                 raise MeasurementError(_load_changed(measurement, stored))
             stored = None
-        epochs = measurement.shape.epochs
-        samples = self._measure(measurement, range(epochs), show)
+        samples = self._measure(measurement, range(measurement.shape.epochs), show)
         measurement = replace(measurement, shape=samples.shape)
         found = self._estimate(samples)
-        notes = validity(samples)
-        results = self._compare(measurement, found, stored)
-        confirmed = None
-        if _reds(results) and not self._settings.update and not _is_void(notes):
-            samples = self._measure(measurement, range(epochs, 2 * epochs), show)
-            results, confirmed = confirm(results, self._compare(measurement, self._estimate(samples), stored))
-            self.pool.release(measurement.source, range(epochs, 2 * epochs))
+        looks = [Look(self._compare(measurement, found, stored))]
+        if not self._settings.update and not _is_void(validity(samples)):
+            samples = self._look_on(measurement, samples, looks, stored, show)
         if measurement.source.is_object:
             # The object may change before the next measurement; a fork would not see it.
             self.pool.release(measurement.source)
-        report = _report(measurement, samples, results, notes, confirmed)
+        report = _report(measurement, samples, looks)
         self.reports.append(report)
         for metric, estimate in found.items():
             self._epoch_ratios.setdefault(metric, []).append(estimate.epochs)
@@ -142,6 +137,27 @@ class GateSession:
         """Ends every server."""
         self.pool.close()
 
+    def _look_on(
+        self, measurement: Measurement, samples: Samples, looks: list[Look], stored: StoredTest | None, show: Show
+    ) -> Samples:
+        """Measures with fresh processes until the looks decide, each look appended. Returns all samples."""
+        for number, times in enumerate(LOOKS[1:], start=2):
+            if is_decided(looks[-1]):
+                break
+
+            def show_look(phase: str, share: float, rps: float | None, number: int = number) -> None:
+                show(f"look {number}: {phase}", share, rps)
+
+            indices = range(len(samples.epochs), times * measurement.shape.epochs)
+            samples = samples.plus(self._measure(measurement, indices, show_look))
+            if _is_void(validity(samples)):
+                break
+            pooled, later = (
+                self._compare(measurement, self._estimate(some), stored) for some in (samples, samples.later)
+            )
+            looks.append(Look(pooled, later))
+        return samples
+
     def _measure(self, measurement: Measurement, indices: range, show: Show) -> Samples:
         return measure(self.pool, measurement.source, measurement.request, measurement.shape, indices, show)
 
@@ -157,12 +173,13 @@ class GateSession:
 
     def _compare(
         self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None
-    ) -> dict[str, MetricResult]:
+    ) -> Comparison:
         gated = self._settings.gated
         rules = Rules(
             limits=measurement.limits,
             gated=gated,
-            false_alarm=self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated)),
+            false_alarm=self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated) * DECIDING_LOOKS),
+            most_epochs=LOOKS[-1] * measurement.shape.epochs,
         )
         history = {metric: self._store.history(metric) for metric in found}
         return compare(found, stored, history, rules)
@@ -199,32 +216,10 @@ def _is_void(notes: tuple[ValidityNote, ...]) -> bool:
     return any(note.level == "void" for note in notes)
 
 
-def _reds(results: Mapping[str, MetricResult]) -> set[str]:
-    return {metric for metric, result in results.items() if result.verdict is Verdict.REGRESSED}
-
-
-def confirm(
-    first: Mapping[str, MetricResult], second: Mapping[str, MetricResult]
-) -> tuple[dict[str, MetricResult], bool]:
-    """A metric is red only if both looks, with different processes and seeds, saw it."""
-    results = dict(second)
-    reds = _reds(first)
-    for metric, result in second.items():
-        seen = result.verdict is Verdict.REGRESSED
-        if seen != (metric in reds) and result.verdict is not Verdict.INVALID:
-            note = "only one of two looks with fresh processes saw it"
-            results[metric] = replace(result, verdict=Verdict.INCONCLUSIVE, notes=(*result.notes, note))
-    return results, bool(_reds(results))
-
-
-def _report(
-    measurement: Measurement,
-    samples: Samples,
-    results: dict[str, MetricResult],
-    notes: tuple[ValidityNote, ...],
-    confirmed: bool | None,
-) -> TestReport:
+def _report(measurement: Measurement, samples: Samples, looks: Sequence[Look]) -> TestReport:
     candidate, stretch = samples.candidate, samples.stretch
+    notes = validity(samples)
+    results, confirmed = outcome_of_looks(looks)
     gated = [result.verdict for result in results.values() if result.verdict is not None]
     verdict = Verdict.INVALID if _is_void(notes) else worst(gated)
 
@@ -244,8 +239,8 @@ def _report(
         load={
             **measurement.load,
             "requests": [measurement.request.name],
-            "duration_s": measurement.shape.duration_s,
-            "epochs": measurement.shape.epochs,
+            "duration_s": measurement.shape.duration_s * len(samples.epochs) / measurement.shape.epochs,
+            "epochs": len(samples.epochs),
             "mode": "stored",
             "generator_utilisation": max(one.paired.generator.utilisation or 0.0 for one in samples.epochs),
         },
@@ -255,6 +250,7 @@ def _report(
         cpu_us_per_request=candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
         peak_rss_bytes=candidate.peak_rss_bytes,
         confirmed=confirmed,
+        looks=len(looks),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import logging
 import os
 import secrets
@@ -21,7 +22,6 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 
 from pytest_fastr import _native
@@ -34,6 +34,7 @@ from pytest_fastr.mount.target import AppRef
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
+"""How long a server may take to end, beyond its own drain timeout."""
 _POLL_SECONDS = 0.005
 
 # During start-up, how often a silent server is asked whether it still lives.
@@ -66,15 +67,18 @@ class _Channel:
     ready_write: int
     lifeline_read: int
     lifeline_write: int
-    log: Path
+    log: int
     mark: str
 
     @classmethod
     def open(cls) -> _Channel:
-        handle, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
-        os.close(handle)
+        # A file without a name is gone with the last process that has it open, however that ends.
+        log, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
+        os.unlink(name)
+        # Everything the server starts writes to it too, by descriptors of its own making (/dev/stderr).
+        fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
         # The mark is always as long: the size of the environment moves the stack, and with it what is measured.
-        return cls(*os.pipe(), *os.pipe(), log=Path(name), mark=secrets.token_hex(8))
+        return cls(*os.pipe(), *os.pipe(), log=log, mark=secrets.token_hex(8))
 
     def close_child_ends(self) -> None:
         os.close(self.ready_write)
@@ -87,20 +91,20 @@ class _Channel:
     def discard(self) -> None:
         """For a server that was never started."""
         self.close_parent_ends()
-        with contextlib.suppress(OSError):
-            self.log.unlink()
+        os.close(self.log)
 
 
 class ServerProcess:
     """A running server process. Made by :func:`spawn` and :func:`fork`."""
 
-    def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
         self.pid = pid
-        self.log = channel.log
+        self._log: int | None = channel.log
         self.ready: handshake.Ready | None = None
         self._lifeline: int | None = channel.lifeline_write
         self._mark = f"{MARK}={channel.mark}"
         self._popen = popen
+        self._stop_s = drain_s + STOP_SECONDS
         self._exit_code: int | None = None
         _alive.add(self)
 
@@ -131,11 +135,8 @@ class ServerProcess:
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def log_bytes(self) -> int:
-        """How much the server has written so far."""
-        try:
-            return self.log.stat().st_size
-        except OSError:
-            return 0
+        """How much the server has written so far; 0 once it was stopped."""
+        return 0 if self._log is None else os.fstat(self._log).st_size
 
     def ended_within(self, seconds: float) -> bool:
         """Whether the process has ended, or does so within ``seconds``."""
@@ -143,13 +144,11 @@ class ServerProcess:
         return self.exit_code() is not None
 
     def log_tail(self, since: int = 0) -> str:
-        """The last lines the server wrote, none from before its log had ``since`` bytes."""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(since, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-                return file.read(LOG_TAIL_BYTES).decode(errors="replace").strip()
-        except OSError:
+        """The last lines the server wrote, none from before its log had ``since`` bytes; empty once it was stopped."""
+        if self._log is None:
             return ""
+        start = max(since, self.log_bytes() - LOG_TAIL_BYTES)
+        return os.pread(self._log, LOG_TAIL_BYTES, start).decode(errors="replace").strip()
 
     def stop(self) -> None:
         """Ends the process and everything it started. Safe to call twice."""
@@ -158,7 +157,7 @@ class ServerProcess:
         try:
             if self.exit_code() is None:
                 _signal(self.pid, signal.SIGTERM)
-                self._wait(STOP_SECONDS)
+                self._wait(self._stop_s)
         finally:
             # Descendants are known as such only while the server is there; what is left of its group, afterwards too.
             _native.end_family(self.pid, self._mark)
@@ -171,8 +170,9 @@ class ServerProcess:
                 self._reap(0)
             self.close_lifeline()
             _alive.discard(self)
-            with contextlib.suppress(OSError):
-                self.log.unlink()
+            if self._log is not None:
+                os.close(self._log)
+                self._log = None
 
     def close_lifeline(self) -> None:
         """Closes the parent's end; in the parent only after the process has ended."""
@@ -258,22 +258,21 @@ def spawn(app: AppRef, launch: Launch) -> ServerProcess:
     for name, value in options.limits.items():
         command += ["--limit", f"{name}={value}"]
     try:
-        with channel.log.open("wb") as output:
-            popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **launch.env, MARK: channel.mark},
-                pass_fds=(channel.ready_write, channel.lifeline_read),
-                start_new_session=True,
-            )
+        popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=channel.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **launch.env, MARK: channel.mark},
+            pass_fds=(channel.ready_write, channel.lifeline_read),
+            start_new_session=True,
+        )
     except OSError as error:
         channel.discard()
         raise StartupError(f"cannot start {launch.python}: {error}") from error
     finally:
         channel.close_child_ends()
-    return _ready(ServerProcess(popen.pid, channel, popen), channel.ready_read, launch)
+    return _ready(ServerProcess(popen.pid, channel, popen, options.drain_timeout), channel.ready_read, launch)
 
 
 def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
@@ -292,7 +291,7 @@ def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
         channel.close_parent_ends()
         _run_forked(app, launch, channel)
     channel.close_child_ends()
-    return _ready(ServerProcess(pid, channel, None), channel.ready_read, launch)
+    return _ready(ServerProcess(pid, channel, None, launch.options.drain_timeout), channel.ready_read, launch)
 
 
 def _ready(process: ServerProcess, pipe: int, launch: Launch) -> ServerProcess:
@@ -331,14 +330,13 @@ def _run_forked(app: AsgiApplication, launch: Launch, channel: _Channel) -> NoRe
         os._exit(code)
 
 
-def _take_over_output(log: Path) -> None:
-    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+def _take_over_output(log: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     os.close(null)
+    os.close(log)
     sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
 

@@ -281,7 +281,7 @@ def _split(nodeid: str) -> tuple[str, str]:
 
 
 def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
-    """A line for each warning, each void reason, the errors, and each confirmation."""
+    """A line for each warning, each void reason, the errors, and what was looked at again."""
     lines: list[Text] = []
     names, _ = _names([page.text(test.nodeid) for test in tests], max(_MIN_WARNED_NAME, page.width // 3), page)
     for name, test in zip(names, tests, strict=True):
@@ -295,6 +295,8 @@ def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
         if test.confirmed is not None:
             seen = "seen again" if test.confirmed else "not seen again"
             said.append((f"measured again with new server processes: the regression was {seen}", "yellow"))
+        elif test.looks > 1:
+            said.append((f"near its limit: measured on with new server processes, {test.looks} looks in all", "yellow"))
         for text, style in said:
             lines += page.wrapped(f"! {name}: {page.text(text)}", style, indent=2)
     return [Text(""), *lines] if lines else []

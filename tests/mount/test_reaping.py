@@ -76,7 +76,7 @@ def test_a_stop_ends_a_server_that_holds_its_interpreter_and_ignores_sigterm(
     spawned: Spawned, ask: Callable[..., Any], wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pytest_fastr.mount.process.STOP_SECONDS", 0.5)
-    with spawned("trouble:family") as server:
+    with spawned("trouble:family", drain_timeout=0.0) as server:
         pids = family_of(server, ask, "/then-hang")
         wait_until(lambda: "holding the interpreter" in server.log_tail(), "the hang")
         server.stop()
@@ -86,7 +86,7 @@ def test_a_stop_ends_a_server_that_holds_its_interpreter_and_ignores_sigterm(
 
 @pytest.fixture
 def run_parent(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
-    """Starts a process that has a spawned and a forked server. One that is killed leaves their log files behind."""
+    """Starts a process that has a spawned and a forked server."""
 
     def run(*arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "apps.parent", *arguments]
@@ -98,7 +98,10 @@ def run_parent(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize("state", ["idle", "hang"])
 def test_nothing_outlives_a_parent_that_was_killed(
-    state: str, run_parent: Callable[..., subprocess.Popen[bytes]], wait_until: Callable[..., None]
+    state: str,
+    run_parent: Callable[..., subprocess.Popen[bytes]],
+    wait_until: Callable[..., None],
+    tmp_path: Path,
 ) -> None:
     with run_parent(state) as parent:
         try:
@@ -108,6 +111,7 @@ def test_nothing_outlives_a_parent_that_was_killed(
         finally:
             parent.kill()
     wait_until(lambda: not alive(pids), "the end of both families")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,8 +1,8 @@
 //! The statistics' face.
 
 use fastr_stats::{
-    change_against_sessions, judge, pool_between_epochs, quantile_log_ratio, session_spread,
-    Direction, Rule, StatsError, StoredSession, Verdict,
+    chance_of_red, change_against_sessions, judge, pool_between_epochs, quantile_log_ratio,
+    session_spread, Direction, Rule, StatsError, StoredSession, Verdict,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -144,10 +144,13 @@ pub(crate) struct Judgement {
     high: f64,
     smallest_detectable: f64,
     bursts: bool,
+    chance_of_red: f64,
 }
 
 #[pyfunction]
-#[pyo3(signature = (now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence))]
+#[pyo3(signature = (
+    now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence, most_epochs
+))]
 #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn judge_against_sessions(
     now: &SessionEstimate,
@@ -158,6 +161,7 @@ pub(crate) fn judge_against_sessions(
     limit: f64,
     false_alarm: f64,
     confidence: f64,
+    most_epochs: usize,
 ) -> PyResult<Judgement> {
     let stored: Vec<_> = stored
         .into_iter()
@@ -172,17 +176,17 @@ pub(crate) fn judge_against_sessions(
         Direction::HigherIsBetter
     };
     let spread = session_spread(&history, prior_spread, ENOUGH_SESSIONS).map_err(stats_error)?;
-    let change = change_against_sessions(&now.0, &stored, spread).map_err(stats_error)?;
-    let judged = judge(
-        &change,
-        &Rule {
-            direction,
-            limit,
-            false_alarm,
-            confidence,
-        },
-    )
-    .map_err(stats_error)?;
+    let rule = Rule {
+        direction,
+        limit,
+        false_alarm,
+        confidence,
+    };
+    let compare = |session: &_| change_against_sessions(session, &stored, spread);
+    let judged = compare(&now.0)
+        .and_then(|change| judge(&change, &rule))
+        .map_err(stats_error)?;
+    let chance_of_red = chance_of_red(&now.0, most_epochs, &rule, compare).map_err(stats_error)?;
     let verdict = match judged.verdict {
         Verdict::Regressed => "regressed",
         Verdict::Improved => "improved",
@@ -196,5 +200,6 @@ pub(crate) fn judge_against_sessions(
         high: judged.high,
         smallest_detectable: judged.smallest_detectable,
         bursts: judged.bursts,
+        chance_of_red,
     })
 }

@@ -26,6 +26,11 @@ pub fn normal_quantile(p: f64) -> f64 {
     })
 }
 
+/// The share of the standard normal distribution that lies below `value`; NaN for NaN.
+pub(crate) fn normal_probability(value: f64) -> f64 {
+    Normal::standard().cdf(value)
+}
+
 /// Quantile of Student's t with `df` degrees of freedom, which need not be whole and may be infinite.
 ///
 /// `p <= 0` gives minus infinity and `p >= 1` infinity, so that an impossible demand is never met. NaN, or degrees

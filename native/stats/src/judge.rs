@@ -100,6 +100,16 @@ pub fn judge(change: &Change, rule: &Rule) -> Result<Judgement, StatsError> {
     })
 }
 
+/// How far the change lies beyond the point from which [`judge`] calls it regressed, as a log ratio of worsening:
+/// negative when it is not.
+pub(crate) fn beyond_red(change: &Change, rule: &Rule) -> Result<f64, StatsError> {
+    check_change(change)?;
+    check_rule(rule)?;
+    let centre = Evidence::of(change.log_ratio, change.se, change.df, rule);
+    let threshold = centre.margin(1.0 - rule.false_alarm);
+    Ok(centre.worsening - threshold.max(Limits::of(rule).worse))
+}
+
 /// The limit as log ratios of worsening and of improving. Their sizes differ: a fraction is not symmetric.
 struct Limits {
     worse: f64,

@@ -14,6 +14,7 @@
 //! | all pairs of a test | [`session_estimate`] gives [`SessionEstimate`] | `session.rs` |
 //! | against a baseline | [`change_against_sessions`] or [`change_direct`] gives [`Change`] | `change.rs` |
 //! | the verdict | [`judge`] gives [`Judgement`] | `judge.rs` |
+//! | whether to measure more | [`chance_of_red`] | `look.rs` |
 //!
 //! Response times take another road to the same [`SessionEstimate`]: [`SparseHistogram`]s of chunks
 //! (`histogram.rs`) through [`quantile_log_ratio`] (`bootstrap.rs`). Beside the road: the warm-up's stop rule
@@ -27,6 +28,7 @@ mod epoch;
 mod error;
 mod histogram;
 mod judge;
+mod look;
 mod random;
 mod session;
 mod steady;
@@ -42,6 +44,7 @@ pub use epoch::{epoch_estimate, EpochEstimate};
 pub use error::StatsError;
 pub use histogram::{quantile, SparseHistogram};
 pub use judge::{judge, Judgement, Rule, Verdict};
+pub use look::{chance_of_red, extrapolated};
 pub use session::{session_estimate, SessionEstimate};
 pub use steady::is_steady;
 pub use variance::{pool_between_epochs, PooledVariance};

@@ -9,9 +9,10 @@
 )]
 
 use fastr_stats::{
-    change_against_sessions, change_direct, epoch_estimate, judge, pool_between_epochs,
-    quantile_log_ratio, session_estimate, session_spread, Block, Change, ChunkPair, CostMetric,
-    EpochEstimate, Rule, SessionEstimate, SideTotals, SparseHistogram, StoredSession, Verdict,
+    bonferroni, chance_of_red, change_against_sessions, change_direct, epoch_estimate, judge,
+    pool_between_epochs, quantile_log_ratio, session_estimate, session_spread, Block, Change,
+    ChunkPair, CostMetric, EpochEstimate, Rule, SessionEstimate, SideTotals, SparseHistogram,
+    StoredSession, Verdict,
 };
 
 const EPOCHS: usize = 6;
@@ -338,4 +339,89 @@ fn a_tail_that_is_half_as_slow_again_is_red() {
         .map(|_| quantile_change(&mut weather, 0.01, 1.5_f64.ln()))
         .collect();
     assert_eq!(count(&changes, &rule, Verdict::Regressed), 20);
+}
+
+/// How many epochs a test has had at each look.
+const LOOKS: [usize; 3] = [EPOCHS, 2 * EPOCHS, 4 * EPOCHS];
+
+/// Whether sequential looks call a change regressed: the first screens, the two others share `false_alarm`, each with
+/// all epochs pooled, and what came after the first must show the limit too. And how many epochs that took.
+fn looked_at(weather: &mut Weather, epoch_sd: f64, log_change: f64, rule: &Rule) -> (bool, usize) {
+    let rule = Rule {
+        false_alarm: bonferroni(rule.false_alarm, LOOKS.len() - 1),
+        ..*rule
+    };
+    let mut epochs: Vec<EpochEstimate> = Vec::new();
+    for total in LOOKS {
+        while epochs.len() < total {
+            let mut epoch = drawn_epoch(weather, epoch_sd);
+            epoch.log_ratio += log_change;
+            epoch.totals_log_ratio += log_change;
+            epochs.push(epoch);
+        }
+        let now = session_estimate(&epochs, None).unwrap();
+        let red = judge(&change_direct(&now), &rule).unwrap().verdict == Verdict::Regressed;
+        let later: Vec<f64> = epochs[EPOCHS..].iter().map(|one| one.log_ratio).collect();
+        let shown = !later.is_empty()
+            && later.iter().sum::<f64>() / later.len() as f64 >= rule.limit.ln_1p();
+        let last = LOOKS[LOOKS.len() - 1];
+        let chance =
+            chance_of_red(&now, last, &rule, |session| Ok(change_direct(session))).unwrap();
+        if red && shown {
+            return (true, total);
+        }
+        if chance < 0.1 {
+            return (false, total);
+        }
+    }
+    (false, LOOKS[LOOKS.len() - 1])
+}
+
+#[test]
+fn sequential_looks_are_wrong_at_most_once_in_a_hundred() {
+    for (seed, epoch_sd) in [(15, 0.0), (16, 0.02), (17, 0.05)] {
+        let mut weather = Weather(seed);
+        let alarms = (0..DRAWN)
+            .filter(|_| looked_at(&mut weather, epoch_sd, 0.0, &bound_only(0.01)).0)
+            .count();
+        // Sixty of 4,000 is 1 % and 3.3 standard deviations.
+        assert!(alarms <= 60, "{alarms} alarms at epoch sd {epoch_sd}");
+    }
+}
+
+#[test]
+fn sequential_looks_find_in_a_noisy_hour_what_one_look_misses() {
+    let (noisy, change) = (0.12, 1.2_f64.ln());
+    let mut weather = Weather(18);
+    let once = (0..500)
+        .filter(|_| {
+            let epochs: Vec<EpochEstimate> = (0..EPOCHS)
+                .map(|_| {
+                    let mut epoch = drawn_epoch(&mut weather, noisy);
+                    epoch.log_ratio += change;
+                    epoch
+                })
+                .collect();
+            let now = session_estimate(&epochs, None).unwrap();
+            judge(&change_direct(&now), &gate()).unwrap().verdict == Verdict::Regressed
+        })
+        .count();
+    let found = (0..500)
+        .filter(|_| looked_at(&mut weather, noisy, change, &gate()).0)
+        .count();
+    assert!(found > 2 * once, "{found} found, {once} by one look");
+    assert!(found >= 400, "{found} of 500 found");
+}
+
+#[test]
+fn an_unchanged_app_seldom_costs_a_second_look() {
+    let mut weather = Weather(19);
+    let mut looked_again = |epoch_sd, rule: &Rule| {
+        (0..1_000)
+            .filter(|_| looked_at(&mut weather, epoch_sd, 0.0, rule).1 > EPOCHS)
+            .count()
+    };
+    assert!(looked_again(0.02, &gate()) <= 10);
+    // Where the limit lies within the noise (p99 of a short run), every fourth is worth it.
+    assert!(looked_again(0.02, &bound_only(0.001)) <= 300);
 }
