@@ -284,6 +284,10 @@ class PairedResult:
     def blocks(self) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
         """Per block and side: requests, wall ns, CPU ns."""
 
+    @property
+    def core(self) -> int | None:
+        """The core that the generator and both servers shared; None when the system placed them."""
+
     def epoch_estimate(self, metric: _CostMetric) -> EpochEstimate:
         """The epoch's log ratio. Raises ValueError when it has too few blocks."""
 
@@ -331,12 +335,15 @@ def run_paired(
     max_round: float,
     chunks: int,
     seed: int,
+    core_turn: int | None = None,
     control: _Control = None,
 ) -> PairedResult:
     """Loads A and B in alternating slices (ABBA or BAAB by a seeded coin), only one at a time.
 
     A slice is the longer of one round (a request on each connection) and ``min_slice`` seconds; connections are cut
-    until a round takes at most ``max_round`` seconds. Ends early when a server is dead: look at the outcomes.
+    until a round takes at most ``max_round`` seconds. With ``core_turn`` the calling thread and both servers share a
+    core meanwhile, of those that this thread may use the one of that turn. Ends early when a server is dead: look at
+    the outcomes.
     """
 
 # ---- statistics -----------------------------------------------------------------------------------------------------
@@ -415,10 +422,12 @@ def judge_against_sessions(
     false_alarm: float,
     confidence: float,
     most_epochs: int,
+    last_false_alarm: float,
 ) -> Judgement:
     """Compares with stored sessions: the log ratio and the log ratio of totals of each.
 
     ``history``: the log ratios of every test of this hardware profile, from which the session-to-session spread is
     learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is one-sided and of this comparison
-    alone. ``most_epochs``: how many the test may come to have. Raises ValueError for values that are not numbers.
+    alone. ``most_epochs``: how many the test may come to have, and ``last_false_alarm`` what its last look may
+    spend. Raises ValueError for values that are not numbers.
     """

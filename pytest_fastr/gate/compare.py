@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,13 +37,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides: limits per metric (fractions), the gated metrics, the false-alarm rate of one look at one metric,
-    and how many epochs the test may come to have."""
+    """What decides one look: limits per metric (fractions), the gated metrics, and the false-alarm rate of this look at
+    one metric. And of the last look that may come: how many epochs it has, and its false-alarm rate."""
 
     limits: Mapping[str, float]
     gated: tuple[str, ...]
     false_alarm: float
     most_epochs: int
+    last_false_alarm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _judged(
         false_alarm=rules.false_alarm,
         confidence=CONFIDENCE,
         most_epochs=rules.most_epochs,
+        last_false_alarm=rules.last_false_alarm,
     )
     notes = ("bursts: the mean moved differently from the typical request",) if judged.bursts else ()
     result = MetricResult(
@@ -222,6 +225,8 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
             "processes",
             "the server started or ended processes; the CPU time of ended ones is missing",
         )
+    if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
+        note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
     if samples.forked:
         note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
     return tuple(notes)

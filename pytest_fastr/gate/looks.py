@@ -16,8 +16,9 @@ from pytest_fastr.gate.model import MetricResult, Verdict
 
 LOOKS = (1, 2, 4)
 """How many times the test's epochs have been measured at each look."""
-DECIDING_LOOKS = len(LOOKS) - 1
-"""Looks that can call a metric regressed; the false-alarm budget is shared by them."""
+SPENT = (0.9, 0.1, 0.9)
+"""Which share of the false-alarm budget each look spends. The first one can call nothing regressed, so it spends none
+and is judged as the last one is. The second ends clear cases early, with so little that the last hardly misses it."""
 WORTH_A_LOOK = 0.1
 """The least chance of turning red for which more is measured."""
 

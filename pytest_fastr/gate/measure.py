@@ -144,6 +144,7 @@ def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: S
         max_round=MAX_ROUND_SECONDS if shape.slice_users is None else UNCUT_ROUND_SECONDS,
         chunks=CHUNKS,
         seed=epoch.seed,
+        core_turn=epoch.index,
         control=control,
     )
     check(paired.sides[0], REFERENCE_REQUEST, epoch.reference, "measurement of the reference application")

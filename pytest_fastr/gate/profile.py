@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_fastr.gate.reference import REFERENCE_VERSION
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """The version of the measuring protocol: raised when numbers measured before and after cannot be compared."""
 
 _VENDORS = {

@@ -15,7 +15,7 @@ from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.baseline import BaselineStore, StoredTest
 from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare, estimates, session_record, validity
 from pytest_fastr.gate.epochs import AppSource, EpochPool
-from pytest_fastr.gate.looks import DECIDING_LOOKS, LOOKS, Look, is_decided, outcome_of_looks
+from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided, outcome_of_looks
 from pytest_fastr.gate.measure import LoadShape, Samples, Show, measure
 from pytest_fastr.gate.model import (
     Outcome,
@@ -94,7 +94,7 @@ class GateSession:
         samples = self._measure(measurement, range(measurement.shape.epochs), show)
         measurement = replace(measurement, shape=samples.shape)
         found = self._estimate(samples)
-        looks = [Look(self._compare(measurement, found, stored))]
+        looks = [Look(self._compare(measurement, found, stored, look=0))]
         if not self._settings.update and not _is_void(validity(samples)):
             samples = self._look_on(measurement, samples, looks, stored, show)
         if measurement.source.is_object:
@@ -141,11 +141,11 @@ class GateSession:
         self, measurement: Measurement, samples: Samples, looks: list[Look], stored: StoredTest | None, show: Show
     ) -> Samples:
         """Measures with fresh processes until the looks decide, each look appended. Returns all samples."""
-        for number, times in enumerate(LOOKS[1:], start=2):
+        for look, times in enumerate(LOOKS[1:], start=1):
             if is_decided(looks[-1]):
                 break
 
-            def show_look(phase: str, share: float, rps: float | None, number: int = number) -> None:
+            def show_look(phase: str, share: float, rps: float | None, number: int = look + 1) -> None:
                 show(f"look {number}: {phase}", share, rps)
 
             indices = range(len(samples.epochs), times * measurement.shape.epochs)
@@ -153,7 +153,7 @@ class GateSession:
             if _is_void(validity(samples)):
                 break
             pooled, later = (
-                self._compare(measurement, self._estimate(some), stored) for some in (samples, samples.later)
+                self._compare(measurement, self._estimate(some), stored, look) for some in (samples, samples.later)
             )
             looks.append(Look(pooled, later))
         return samples
@@ -172,14 +172,16 @@ class GateSession:
             ) from error
 
     def _compare(
-        self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None
+        self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None, look: int
     ) -> Comparison:
         gated = self._settings.gated
+        false_alarm = self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated))
         rules = Rules(
             limits=measurement.limits,
             gated=gated,
-            false_alarm=self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated) * DECIDING_LOOKS),
+            false_alarm=false_alarm * SPENT[look],
             most_epochs=LOOKS[-1] * measurement.shape.epochs,
+            last_false_alarm=false_alarm * SPENT[-1],
         )
         history = {metric: self._store.history(metric) for metric in found}
         return compare(found, stored, history, rules)

@@ -70,7 +70,7 @@ def test_a_file_is_sorted_indented_and_ends_with_a_newline(store: BaselineStore)
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
     assert json.loads(text) == {
         "schema_version": 1,
-        "protocol": 1,
+        "protocol": 2,
         "tests": {
             NODE: {
                 "load": LOAD,
@@ -218,16 +218,16 @@ def test_a_negative_error_is_not_written(store: BaselineStore) -> None:
         "<<<<<<< HEAD\n{}\n",
         "[" * 100_000,
         '{"schema_version": 1}',
-        '{"schema_version": 1, "protocol": 1}',
-        '{"schema_version": 1, "protocol": 1, "tests": []}',
-        '{"schema_version": 1, "protocol": 1, "tests": {}, "tests": {}}',
-        '{"schema_version": true, "protocol": 1, "tests": {}}',
-        '{"schema_version": 0, "protocol": 1, "tests": {}}',
+        '{"schema_version": 1, "protocol": 2}',
+        '{"schema_version": 1, "protocol": 2, "tests": []}',
+        '{"schema_version": 1, "protocol": 2, "tests": {}, "tests": {}}',
+        '{"schema_version": true, "protocol": 2, "tests": {}}',
+        '{"schema_version": 0, "protocol": 2, "tests": {}}',
         '{"schema_version": 1, "protocol": 7, "tests": {}}',
-        '{"schema_version": 1, "protocol": 1, "tests": {}, "added": 1}',
-        '{"schema_version": 1, "protocol": 1, "tests": {"x": 1}}',
-        '{"schema_version": 1, "protocol": 1, "tests": {"x": {"load": {}, "sessions": []}}}',
-        '{"schema_version": 1, "protocol": 1, "tests": {"x": {"load": {}, "sessions": [{}]}}}',
+        '{"schema_version": 1, "protocol": 2, "tests": {}, "added": 1}',
+        '{"schema_version": 1, "protocol": 2, "tests": {"x": 1}}',
+        '{"schema_version": 1, "protocol": 2, "tests": {"x": {"load": {}, "sessions": []}}}',
+        '{"schema_version": 1, "protocol": 2, "tests": {"x": {"load": {}, "sessions": [{}]}}}',
     ],
 )
 def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(store: BaselineStore, text: str) -> None:

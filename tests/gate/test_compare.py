@@ -12,7 +12,9 @@ from pytest_fastr.gate.baseline import StoredMetric, StoredSession, StoredTest
 from pytest_fastr.gate.compare import Estimate, Rules, compare, session_record
 from pytest_fastr.gate.model import Verdict
 
-RULES = Rules(limits=DEFAULT_LIMITS, gated=("cpu", "throughput", "p99"), false_alarm=0.001, most_epochs=24)
+RULES = Rules(
+    limits=DEFAULT_LIMITS, gated=("cpu", "throughput", "p99"), false_alarm=0.001, most_epochs=24, last_false_alarm=0.001
+)
 
 
 def estimate(log_ratio: float, candidate: float = 100.0) -> Estimate:
@@ -62,7 +64,9 @@ def test_the_change_is_told_against_what_the_baseline_predicts_for_today() -> No
 
 
 def test_a_change_below_the_limit_is_never_red() -> None:
-    rules = Rules(limits={**DEFAULT_LIMITS, "cpu": 0.6}, gated=("cpu",), false_alarm=0.001, most_epochs=24)
+    rules = Rules(
+        limits={**DEFAULT_LIMITS, "cpu": 0.6}, gated=("cpu",), false_alarm=0.001, most_epochs=24, last_false_alarm=0.001
+    )
     assert verdicts({"cpu": estimate(math.log(1.5))}, stored(), rules)["cpu"] is not Verdict.REGRESSED
 
 

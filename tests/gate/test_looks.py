@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_fastr.gate.compare import Comparison
-from pytest_fastr.gate.looks import LOOKS, WORTH_A_LOOK, Look, confirmed_reds, is_decided, outcome_of_looks
+from pytest_fastr.gate.looks import LOOKS, SPENT, WORTH_A_LOOK, Look, confirmed_reds, is_decided, outcome_of_looks
 from pytest_fastr.gate.model import MetricResult, Verdict
 
 RED, GREEN, OPEN = Verdict.REGRESSED, Verdict.EQUIVALENT, Verdict.INCONCLUSIVE
@@ -79,3 +79,8 @@ def test_a_throughput_that_fell_is_shown_and_one_that_rose_is_not() -> None:
 def test_every_look_has_more_epochs_than_the_one_before() -> None:
     assert list(LOOKS) == sorted(set(LOOKS))
     assert LOOKS[0] == 1
+
+
+def test_the_looks_that_can_call_a_metric_regressed_spend_the_budget_once() -> None:
+    assert len(SPENT) == len(LOOKS)
+    assert sum(SPENT[1:]) == pytest.approx(1.0)

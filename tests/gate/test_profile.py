@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fastr.gate.profile import (
+    PROTOCOL_VERSION,
     Cpu,
     HardwareProfile,
     ProfileKey,
@@ -107,7 +108,7 @@ def test_any_processor_makes_a_slug_that_is_a_folder_name(
         {"implementation": "pypy"},
         {"python": "3.12"},
         {"build_flags": ("debug",)},
-        {"protocol": 2},
+        {"protocol": PROTOCOL_VERSION + 1},
         {"reference": REFERENCE_VERSION + 1},
     ],
 )

@@ -91,7 +91,7 @@ def test_a_changed_load_is_not_compared(project: Project) -> None:
     project.run("--perf", "--perf-inconclusive=pass")
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema_version": 99, "protocol": 1, "tests": {}}', "[]"])
+@pytest.mark.parametrize("text", ["", "{", '{"schema_version": 99, "protocol": 2, "tests": {}}', "[]"])
 def test_a_baseline_that_cannot_be_read_fails_before_anything_is_loaded(project: Project, text: str) -> None:
     project.test(TEST)
     project.run("--perf", "--perf-update").assert_outcomes(passed=1)

@@ -12,7 +12,7 @@
 //! | what is to be done | [`Plan`], [`PairedPlan`], [`WarmUp`] in `plan.rs`, [`Request`] in `request.rs`, [`Pacer`] in `pacer.rs` |
 //! | who watches and may end it | [`Control`] in `control.rs` |
 //! | what came of it | [`Outcomes`] in `outcome.rs`, [`Recorder`] in `recorder.rs` |
-//! | what the server's processes cost | [`CpuMeter`] in `processes/` |
+//! | what the server's processes cost, and where they run | [`CpuMeter`] in `processes/`, `placement.rs` |
 //! | whether the generator kept up | [`GeneratorCheck`] in `generator.rs` |
 //!
 //! Below these, the send loop, which is written once: `reactor.rs` waits for events, `pool.rs` acts on them,
@@ -31,6 +31,7 @@ mod order;
 mod outcome;
 mod pacer;
 mod paired;
+mod placement;
 mod plan;
 mod player;
 mod pool;

@@ -10,6 +10,7 @@ use crate::control::{Control, Phase, Ticker};
 use crate::error::LoadError;
 use crate::generator::{GeneratorCheck, GeneratorWatch};
 use crate::order::{Coin, Order};
+use crate::placement::OneCore;
 use crate::plan::{PairedPlan, Target};
 use crate::player::{Player, SideResult};
 
@@ -28,6 +29,8 @@ pub struct PairedResult {
     pub sides: [SideResult; 2],
     /// How the generator fared.
     pub generator: GeneratorCheck,
+    /// The core that the generator and both servers shared. None: the system placed them.
+    pub core: Option<usize>,
     /// A server was dead, or connecting again and again took far longer than the load, so that the run ended before its time.
     pub ended_early: bool,
 }
@@ -51,6 +54,8 @@ pub fn run_paired(
         discarded_blocks: 0,
         chunks: Vec::new(),
     };
+    let roots = [targets[0].pids.as_slice(), &targets[1].pids].concat();
+    let placed = plan.core_turn.and_then(|turn| OneCore::pin(&roots, turn));
     paired.calibrate(plan, &mut ticker)?;
     let watch = GeneratorWatch::start();
     let ended_early = paired.play(plan, planned_ns, &mut ticker)?;
@@ -62,6 +67,7 @@ pub fn run_paired(
         chunks: paired.chunks,
         sides: [paired.a.finish(), paired.b.finish()],
         generator,
+        core: placed.map(|placed| placed.core()),
         ended_early,
     })
 }

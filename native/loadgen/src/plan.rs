@@ -69,6 +69,8 @@ pub struct PairedPlan {
     /// Connections are halved until a round takes at most this long (20 ms). Sides that ask for the
     /// same number keep the same number, because the operating point belongs to what is compared.
     pub max_round: Duration,
+    /// Which of the cores that the caller may use is shared by the generator and both servers, by turns; None: none is.
+    pub core_turn: Option<usize>,
     /// Seed of the coins that choose ABBA or BAAB.
     pub seed: u64,
     /// How many histogram chunks the run is divided into (8).

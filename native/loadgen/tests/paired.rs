@@ -24,6 +24,7 @@ fn plan() -> PairedPlan {
         per_side: Duration::from_millis(150),
         min_slice: Duration::from_millis(2),
         max_round: Duration::from_secs(60),
+        core_turn: None,
         seed: 1,
         chunks: 4,
         request_timeout: Duration::from_secs(30),

@@ -149,7 +149,8 @@ pub(crate) struct Judgement {
 
 #[pyfunction]
 #[pyo3(signature = (
-    now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence, most_epochs
+    now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence, most_epochs,
+    last_false_alarm
 ))]
 #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn judge_against_sessions(
@@ -162,6 +163,7 @@ pub(crate) fn judge_against_sessions(
     false_alarm: f64,
     confidence: f64,
     most_epochs: usize,
+    last_false_alarm: f64,
 ) -> PyResult<Judgement> {
     let stored: Vec<_> = stored
         .into_iter()
@@ -186,7 +188,11 @@ pub(crate) fn judge_against_sessions(
     let judged = compare(&now.0)
         .and_then(|change| judge(&change, &rule))
         .map_err(stats_error)?;
-    let chance_of_red = chance_of_red(&now.0, most_epochs, &rule, compare).map_err(stats_error)?;
+    let last = Rule {
+        false_alarm: last_false_alarm,
+        ..rule
+    };
+    let chance_of_red = chance_of_red(&now.0, most_epochs, &last, compare).map_err(stats_error)?;
     let verdict = match judged.verdict {
         Verdict::Regressed => "regressed",
         Verdict::Improved => "improved",

@@ -9,7 +9,7 @@
 )]
 
 use fastr_stats::{
-    bonferroni, chance_of_red, change_against_sessions, change_direct, epoch_estimate, judge,
+    chance_of_red, change_against_sessions, change_direct, epoch_estimate, judge,
     pool_between_epochs, quantile_log_ratio, session_estimate, session_spread, Block, Change,
     ChunkPair, CostMetric, EpochEstimate, Rule, SessionEstimate, SideTotals, SparseHistogram,
     StoredSession, Verdict,
@@ -344,15 +344,18 @@ fn a_tail_that_is_half_as_slow_again_is_red() {
 /// How many epochs a test has had at each look.
 const LOOKS: [usize; 3] = [EPOCHS, 2 * EPOCHS, 4 * EPOCHS];
 
-/// Whether sequential looks call a change regressed: the first screens, the two others share `false_alarm`, each with
-/// all epochs pooled, and what came after the first must show the limit too. And how many epochs that took.
+/// Their shares of the false-alarm budget; the first look screens, and spends nothing of it.
+const SPENT: [f64; 3] = [0.9, 0.1, 0.9];
+
+/// Whether sequential looks call a change regressed, each with all epochs pooled; what came after the first must show
+/// the limit too. And how many epochs that took.
 fn looked_at(weather: &mut Weather, epoch_sd: f64, log_change: f64, rule: &Rule) -> (bool, usize) {
-    let rule = Rule {
-        false_alarm: bonferroni(rule.false_alarm, LOOKS.len() - 1),
+    let spending = |share: f64| Rule {
+        false_alarm: rule.false_alarm * share,
         ..*rule
     };
     let mut epochs: Vec<EpochEstimate> = Vec::new();
-    for total in LOOKS {
+    for (total, share) in LOOKS.into_iter().zip(SPENT) {
         while epochs.len() < total {
             let mut epoch = drawn_epoch(weather, epoch_sd);
             epoch.log_ratio += log_change;
@@ -360,13 +363,17 @@ fn looked_at(weather: &mut Weather, epoch_sd: f64, log_change: f64, rule: &Rule)
             epochs.push(epoch);
         }
         let now = session_estimate(&epochs, None).unwrap();
-        let red = judge(&change_direct(&now), &rule).unwrap().verdict == Verdict::Regressed;
+        let red = judge(&change_direct(&now), &spending(share))
+            .unwrap()
+            .verdict
+            == Verdict::Regressed;
         let later: Vec<f64> = epochs[EPOCHS..].iter().map(|one| one.log_ratio).collect();
         let shown = !later.is_empty()
             && later.iter().sum::<f64>() / later.len() as f64 >= rule.limit.ln_1p();
-        let last = LOOKS[LOOKS.len() - 1];
-        let chance =
-            chance_of_red(&now, last, &rule, |session| Ok(change_direct(session))).unwrap();
+        let chance = chance_of_red(&now, LOOKS[2], &spending(SPENT[2]), |session| {
+            Ok(change_direct(session))
+        })
+        .unwrap();
         if red && shown {
             return (true, total);
         }
@@ -374,7 +381,7 @@ fn looked_at(weather: &mut Weather, epoch_sd: f64, log_change: f64, rule: &Rule)
             return (false, total);
         }
     }
-    (false, LOOKS[LOOKS.len() - 1])
+    (false, LOOKS[2])
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Linux: the CPU clock of a process by `clock_getcpuclockid`, the rest from `/proc`.
+//! Linux: the CPU clock of a process by `clock_getcpuclockid`, cores by `sched_setaffinity`, the rest from `/proc`.
 //!
 //! Never the times of `/proc/PID/stat`, whose tick is 10 ms.
 
 use std::fs;
+use std::mem::size_of;
 
 /// The CPU-time clock of one process.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,55 @@ pub(super) fn peak_rss_bytes(pid: i32) -> Option<u64> {
 /// Sets the peak to what is resident now.
 pub(super) fn reset_peak_rss(pid: i32) -> bool {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok()
+}
+
+/// A set of cores.
+#[derive(Clone)]
+pub(crate) struct CpuSet(libc::cpu_set_t);
+
+impl CpuSet {
+    /// Only this one.
+    pub(crate) fn only(core: usize) -> Self {
+        // SAFETY: all zeros is the empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the set is valid, and CPU_SET ignores what lies beyond it.
+        unsafe { libc::CPU_SET(core, &mut set) };
+        Self(set)
+    }
+
+    /// Their numbers, ascending.
+    pub(crate) fn cores(&self) -> Vec<usize> {
+        (0..libc::CPU_SETSIZE as usize)
+            // SAFETY: the set is valid and the number within it.
+            .filter(|&core| unsafe { libc::CPU_ISSET(core, &self.0) })
+            .collect()
+    }
+}
+
+/// On which cores a thread may run; 0 is the calling thread. None when there is no such thread.
+pub(crate) fn affinity(thread: i32) -> Option<CpuSet> {
+    // SAFETY: all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the call writes at most the size that is given to a valid set.
+    let error = unsafe { libc::sched_getaffinity(thread, size_of::<libc::cpu_set_t>(), &mut set) };
+    (error == 0).then_some(CpuSet(set))
+}
+
+/// Lets a thread run on these cores only. False where that is not permitted or there is no such thread.
+pub(crate) fn set_affinity(thread: i32, cores: &CpuSet) -> bool {
+    // SAFETY: the call reads a set of the size that is given.
+    unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &cores.0) == 0 }
+}
+
+/// The threads of a process.
+pub(crate) fn threads(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| task.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

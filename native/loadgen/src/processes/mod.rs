@@ -13,7 +13,22 @@ mod system;
 #[path = "unknown.rs"]
 mod system;
 
-pub(crate) use system::thread_cpu_ns;
+pub(crate) use system::{affinity, set_affinity, thread_cpu_ns, threads, CpuSet};
+
+/// The processes of some trees, their roots first.
+pub(crate) fn descendants(roots: &[i32]) -> Vec<i32> {
+    let mut tree = roots.to_vec();
+    let mut at = 0;
+    while at < tree.len() {
+        for child in system::children(tree[at]) {
+            if !tree.contains(&child) {
+                tree.push(child);
+            }
+        }
+        at += 1;
+    }
+    tree
+}
 
 /// One process of the tree, and what its clock said last.
 #[derive(Clone, Copy, Debug)]
@@ -93,16 +108,7 @@ impl CpuMeter {
     }
 
     fn find(&mut self) {
-        let mut alive = self.roots.clone();
-        let mut at = 0;
-        while at < alive.len() {
-            for child in system::children(alive[at]) {
-                if !alive.contains(&child) {
-                    alive.push(child);
-                }
-            }
-            at += 1;
-        }
+        let alive = descendants(&self.roots);
         let known = |pid: i32| self.processes.iter().any(|process| process.pid == pid);
         let born: Vec<Process> = alive
             .iter()

@@ -189,6 +189,11 @@ impl PairedResult {
             .collect()
     }
 
+    #[getter]
+    fn core(&self) -> Option<usize> {
+        self.inner.core
+    }
+
     fn epoch_estimate(&self, metric: &str) -> PyResult<EpochEstimate> {
         let metric = match metric {
             "cpu" => CostMetric::CpuPerRequest,

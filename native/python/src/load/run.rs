@@ -129,7 +129,8 @@ pub(crate) fn warm_up(
 }
 
 #[pyfunction]
-#[pyo3(signature = (targets, requests, plan, *, seconds_per_side, min_slice, max_round, chunks, seed, control=None))]
+#[pyo3(signature = (targets, requests, plan, *, seconds_per_side, min_slice, max_round, chunks, seed, core_turn=None,
+    control=None))]
 #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn run_paired(
     py: Python<'_>,
@@ -141,6 +142,7 @@ pub(crate) fn run_paired(
     max_round: f64,
     chunks: usize,
     seed: u64,
+    core_turn: Option<usize>,
     control: Option<Py<PyAny>>,
 ) -> PyResult<PairedResult> {
     let plan = PairedPlan {
@@ -149,6 +151,7 @@ pub(crate) fn run_paired(
         per_side: seconds(seconds_per_side, "seconds_per_side")?,
         min_slice: seconds(min_slice, "min_slice")?,
         max_round: seconds(max_round, "max_round")?,
+        core_turn,
         seed,
         chunks,
         request_timeout: plan.request_timeout,
