@@ -9,7 +9,11 @@ from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn
 from pytest_fastr.mount.asgi import AsgiApplication
 
 REFERENCE = AppRef("pytest_fastr.gate.reference", "app", factory=False)
-_HASH_SEEDS = 2**32
+
+FIRST_HASH_SEED = 1
+"""The hash seed of epoch 0; the next ones follow. They are the same in every session: a process' cost depends on its
+hash seed by several per cent, which is in the stored sessions as it is in this one, and cancels out. Part of the
+measuring protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,10 @@ class AppSource:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pair of servers. ``seed`` is the hash seed of both, and seeds the coins of the slices."""
+    """One pair of servers with the same hash seed. ``coin`` seeds the order of the slices, anew in every session."""
 
     index: int
-    seed: int
+    coin: int
     reference: ServerProcess
     candidate: ServerProcess
 
@@ -43,8 +47,8 @@ class Epoch:
 class EpochPool:
     """Keeps server pairs up for all tests of an application, and ends them all."""
 
-    def __init__(self, base_seed: int) -> None:
-        self._base_seed = base_seed
+    def __init__(self, coins: int) -> None:
+        self._coins = coins
         self._references: dict[int, ServerProcess] = {}
         self._candidates: dict[tuple[str, int], ServerProcess] = {}
 
@@ -54,16 +58,15 @@ class EpochPool:
         Without ``keep`` a pair ends before the next one starts: many pairs at once would fill the memory.
         """
         for index in indices:
-            seed = (self._base_seed + index) % _HASH_SEEDS
             try:
-                yield Epoch(index, seed, self._reference(index, seed), self._candidate(source, index, seed))
+                yield Epoch(index, self._coins + index, self._reference(index), self._candidate(source, index))
             finally:
                 if not keep:
                     self._end(source, index)
 
     def candidate(self, source: AppSource) -> ServerProcess:
         """One server of the application, for requests that are not measured."""
-        return self._candidate(source, 0, self._base_seed % _HASH_SEEDS)
+        return self._candidate(source, 0)
 
     def release(self, source: AppSource) -> None:
         """Ends the application's servers. Reference servers stay up."""
@@ -82,14 +85,14 @@ class EpochPool:
             if server is not None:
                 server.stop()
 
-    def _reference(self, index: int, seed: int) -> ServerProcess:
+    def _reference(self, index: int) -> ServerProcess:
         server = self._references.get(index)
         if server is None or server.exit_code() is not None:
-            launch = Launch(env={"PYTHONHASHSEED": str(seed)})
+            launch = Launch(env=_hash_seed(index))
             server = self._references[index] = spawn(REFERENCE, launch)
         return server
 
-    def _candidate(self, source: AppSource, index: int, seed: int) -> ServerProcess:
+    def _candidate(self, source: AppSource, index: int) -> ServerProcess:
         key = (source.key, index)
         server = self._candidates.get(key)
         if server is not None and server.exit_code() is None:
@@ -97,9 +100,13 @@ class EpochPool:
         if server is not None:
             server.stop()
         if isinstance(source.app, AppRef):
-            env = {"PYTHONHASHSEED": str(seed), **source.launch.env}
+            env = {**_hash_seed(index), **source.launch.env}
             server = spawn(source.app, replace(source.launch, env=env))
         else:
             server = fork(source.app, source.launch)
         self._candidates[key] = server
         return server
+
+
+def _hash_seed(index: int) -> dict[str, str]:
+    return {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index)}

@@ -53,7 +53,7 @@ class LoadShape:
 class EpochSample:
     """What one epoch measured."""
 
-    seed: int
+    coin: int
     paired: _native.PairedResult
     stretch: _native.LoadResult
     steady: bool
@@ -143,7 +143,7 @@ def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: S
         min_slice=MIN_SLICE_SECONDS,
         max_round=MAX_ROUND_SECONDS if shape.slice_users is None else UNCUT_ROUND_SECONDS,
         chunks=CHUNKS,
-        seed=epoch.seed,
+        seed=epoch.coin,
         core_turn=epoch.index,
         control=control,
     )
@@ -153,7 +153,7 @@ def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: S
     check(stretch.side, request, epoch.candidate, "measurement")
     ready = epoch.candidate.ready
     assert ready is not None  # spawn and fork return ready servers only
-    return EpochSample(epoch.seed, paired, stretch, steady, ready.tracing, ready.debug_build)
+    return EpochSample(epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build)
 
 
 class _Control:

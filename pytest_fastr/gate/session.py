@@ -163,7 +163,7 @@ class GateSession:
 
     def _estimate(self, samples: Samples) -> dict[str, Estimate]:
         try:
-            return estimates(samples, self._epoch_ratios, samples.epochs[0].seed)
+            return estimates(samples, self._epoch_ratios, samples.epochs[0].coin)
         except ValueError as error:
             # Too little was measured for an estimate: a slow endpoint under a short load.
             raise MeasurementError(
