@@ -116,7 +116,8 @@ def compare(
                 verdict = Verdict.INCONCLUSIVE if metric in QUANTILES else Verdict.INVALID
                 results[metric] = _without_comparison(metric, None, verdict, rules, _MISSING[metric])
         elif not past:
-            results[metric] = _without_comparison(metric, estimate, Verdict.NEW if gated else None, rules, ())
+            verdict, why = (Verdict.INCONCLUSIVE, _NOT_STORED) if _is_known(stored, metric) else (Verdict.NEW, ())
+            results[metric] = _without_comparison(metric, estimate, verdict if gated else None, rules, why)
         else:
             results[metric], chance = _judged(metric, estimate, past, history.get(metric, ()), rules)
             if gated:
@@ -124,6 +125,12 @@ def compare(
     return Comparison(results, chances)
 
 
+def _is_known(stored: StoredTest | None, metric: str) -> bool:
+    """Whether the stored sessions lack this quantile because they had too few answers for it."""
+    return metric in QUANTILES and stored is not None and bool(stored.sessions)
+
+
+_NOT_STORED = ("the stored sessions had too few answers for this quantile: raise `duration` and store it anew",)
 _TOO_FEW = ("fewer than ten answers lie beyond this quantile: raise `duration`",)
 _MISSING = {
     "cpu": ("the CPU time of the server's processes cannot be read on this machine",),

@@ -72,7 +72,13 @@ def test_a_change_below_the_limit_is_never_red() -> None:
 
 def test_without_a_stored_value_a_gated_metric_is_new() -> None:
     assert verdicts(all_at(0.0), None) == dict.fromkeys(RULES.gated, Verdict.NEW)
-    assert verdicts(all_at(0.0), stored(metrics=("cpu",)))["p99"] is Verdict.NEW
+    assert verdicts(all_at(0.0), stored(metrics=("cpu",)))["throughput"] is Verdict.NEW
+
+
+def test_a_quantile_that_the_stored_sessions_could_not_tell_is_not_new() -> None:
+    result = compare(all_at(0.0), stored(metrics=("cpu", "throughput")), {}, RULES).results["p99"]
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "duration" in result.notes[0]
 
 
 def test_a_gated_metric_without_an_estimate_is_never_a_pass() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from pytest_fastr.gate import reference
 
-FROZEN_SOURCE = "f12c329ddd835b3fd284f25b0dfbc934e3f0780e65f59174a30b941f2345a821"
-FROZEN_ANSWER = "2a12dc614d984104ffb836e2f7bdc1d11f2fb9934c3071175c03e51c987847fa"
+FROZEN_SOURCE = "9255cdebbc290a3c7e20d22c3e42dd7bbe20dc6923bd29f2a15e775edfe2800f"
+FROZEN_ANSWER = "9b03c301e5a6398b5e344a42d814f4242381cebbd7f0bb25f3024301981e277f"
 
 
 def scope(method: str = "GET", path: str = "/", headers: dict[str, str] | None = None) -> dict[str, Any]:
