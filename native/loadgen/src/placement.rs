@@ -93,12 +93,12 @@ mod tests {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
-            .unwrap()
+            .expect("every system has cat")
     }
 
     fn end(mut child: Child) {
         drop(child.stdin.take());
-        child.wait().unwrap();
+        child.wait().expect("it is a child of this process");
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_process_born_on_the_one_core_gets_all_cores_too() {
         let mut server = Command::new("sh")
-            .args(["-c", "read go; cat <&0 & echo $!; wait"])
+            .args(["-c", "read go; sleep 60 & echo $!; wait"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -139,6 +139,8 @@ mod tests {
             affinity(born).unwrap().cores(),
             affinity(0).unwrap().cores()
         );
+        // SAFETY: a plain system call; the process is a child of a child that waits for it.
+        assert_eq!(unsafe { libc::kill(born, libc::SIGKILL) }, 0);
         end(server);
     }
 
