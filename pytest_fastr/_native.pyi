@@ -17,12 +17,15 @@ __all__ = [
     "Engine",
     "EpochEstimate",
     "Generator",
+    "Histogram",
     "Judgement",
     "LoadResult",
+    "Pacing",
     "PairedResult",
     "Progress",
     "Receive",
     "Request",
+    "RequestResult",
     "Send",
     "SessionEstimate",
     "Side",
@@ -167,6 +170,9 @@ class Target:
     """A server: its address, and the processes whose CPU time and memory are its cost (with their descendants)."""
 
     def __new__(cls, host: str, port: int, pids: Sequence[int]) -> Target: ...
+    @staticmethod
+    def unix(path: str, pids: Sequence[int]) -> Target:
+        """A server on a Unix socket. It cannot be a side of a paired run."""
 
 @final
 class Progress:
@@ -183,7 +189,48 @@ class Progress:
     @property
     def errors(self) -> int: ...
 
-_Control = Callable[[Progress], None] | None
+_Control = Callable[[Progress], bool | None] | None
+"""Is shown the progress about every 50 ms. What it raises ends the load; False ends a `run_load` with its result."""
+
+_Stages = tuple[float, Sequence[tuple[float, float]]]
+"""A starting value, and the seconds and the target of each stage."""
+
+@final
+class Pacing:
+    """How load is offered. Raises ValueError, when it is used, for values that are no amounts."""
+
+    @staticmethod
+    def closed(*, users: _Stages | None = None, think: tuple[float, float] | None = None) -> Pacing:
+        """Users who wait for each answer and then for a time between the two seconds of ``think``; as many as
+        connections, or as ``users`` says."""
+
+    @staticmethod
+    def open(rate: _Stages, *, poisson: bool = False, most_queued: int | None = None) -> Pacing:
+        """A schedule of ``rate`` requests a second. Beyond ``most_queued`` that are due and unsent, requests are
+        dropped."""
+
+@final
+class Histogram:
+    """Times in nanoseconds, to three significant digits."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def mean_ns(self) -> float | None: ...
+    @property
+    def max_ns(self) -> int | None: ...
+    def quantile_ns(self, q: float) -> int | None:
+        """The time that a share ``q`` kept; None when fewer than ten lie beyond it."""
+
+    def count_between(self, low_ns: int, high_ns: int) -> int:
+        """How many lie from ``low_ns`` to ``high_ns``."""
+
+    def to_v2_text(self) -> str:
+        """HdrHistogram's compressed V2 form in base64, as in the lines of its logs."""
+
+    @staticmethod
+    def merged(parts: Sequence[Histogram]) -> Histogram:
+        """All of them as one, exactly."""
 
 @final
 class Answer:
@@ -207,7 +254,7 @@ class Side:
     """The requests of one side, or of one stretch of load.
 
     ``outcomes`` counts each kind by name: ``ok``, ``connect_refused``, ``connect_timeout``, ``connect_failed``,
-    ``reset``, ``eof``, ``timeout``, ``protocol_error``, ``unexpected_status``, ``check_failed``.
+    ``reset``, ``eof``, ``timeout``, ``protocol_error``, ``unexpected_status``, ``check_failed``, ``unfinished``.
     """
 
     @property
@@ -253,13 +300,72 @@ class Generator:
     def steal(self) -> float | None: ...
 
 @final
+class RequestResult:
+    """One request of a stretch of load."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def ok(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def service(self) -> Histogram: ...
+    @property
+    def response(self) -> Histogram: ...
+
+@final
 class LoadResult:
-    """One closed-loop stretch."""
+    """One stretch of load."""
 
     @property
     def side(self) -> Side: ...
     @property
     def generator(self) -> Generator: ...
+    @property
+    def service(self) -> Histogram:
+        """From the start of writing to the last byte read, of good answers."""
+
+    @property
+    def response(self) -> Histogram:
+        """From when a request was due, of good answers and, as lower bounds, of timed out and unfinished requests."""
+
+    @property
+    def connect(self) -> Histogram: ...
+    @property
+    def lateness(self) -> Histogram:
+        """How much later than due the generator started what it had to wait for."""
+
+    @property
+    def most_queued(self) -> int:
+        """The most requests that were due and unsent at a time."""
+
+    @property
+    def unsent(self) -> int:
+        """Requests that were due and never sent; they are counted as unfinished too."""
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were due and left out because too many were queued; counted nowhere else."""
+
+    @property
+    def per_request(self) -> list[RequestResult]: ...
+    @property
+    def bins(self) -> list[tuple[int, int]]:
+        """Good and failed answers of each 100 ms."""
+
+    @property
+    def seconds(self) -> list[tuple[int, int, int, int]]:
+        """Of each second: good answers, and p50, p99 and maximum of their response times in nanoseconds."""
+
+    @property
+    def balance(self) -> tuple[int, int]:
+        """The fewest and the most requests that one connection has carried."""
+
+    @property
+    def timer_mode(self) -> str: ...
+    @property
+    def ended_early(self) -> Literal["dead", "error_rate", "stopped"] | None: ...
 
 @final
 class WarmUpResult:
@@ -309,9 +415,18 @@ def run_load(
     *,
     seconds: float | None = None,
     count: int | None = None,
+    pacing: Pacing | None = None,
+    drain: float | None = None,
+    abort: tuple[float, float] | None = None,
+    seed: int = 0,
     control: _Control = None,
 ) -> LoadResult:
-    """One closed-loop stretch, for ``seconds`` or exactly ``count`` requests. Raises ValueError without either."""
+    """One stretch, for ``seconds`` or exactly ``count`` requests, in a closed loop or as ``pacing`` says.
+
+    ``drain``: seconds after which what is due and not over is given up (default: never). ``abort``: the share of failed
+    requests that ends the run, and the seconds before which it does not. Raises ValueError without ``seconds`` or
+    ``count``, and for a plan in which nothing could happen.
+    """
 
 def warm_up(
     target: Target,

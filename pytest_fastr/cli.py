@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from pytest_fastr.errors import FastrError
+from pytest_fastr import load_command
+from pytest_fastr.errors import ConfigError, FastrError, LoadError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
@@ -18,18 +19,32 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     profile = commands.add_parser("profile", help="print this machine's hardware profile")
     profile.add_argument("--slug", action="store_true", help="only the name of its baseline folder")
+    profile.set_defaults(run=_profile)
+    load = commands.add_parser("load", help="load a server and report how it did")
+    load_command.add_arguments(load)
+    load.set_defaults(run=load_command.run)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns the exit code: 0, 1 for a failure, 2 for a usage error."""
+    """Runs a command. Returns the exit code: 0, 1 for a failure, 2 for what cannot be done as it was asked for."""
     args = parser().parse_args(argv)
     try:
-        profile = detect(version("pytest-fastr"))
-        print(profile.slug if args.slug else render_profile(profile).rstrip())
+        code: int = args.run(args)
+    except (LoadError, ConfigError) as error:
+        print(f"pytest-fastr: {error}", file=sys.stderr)
+        return 2
     except FastrError as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return load_command.INTERRUPTED
+    return code
+
+
+def _profile(args: argparse.Namespace) -> int:
+    profile = detect(version("pytest-fastr"))
+    print(profile.slug if args.slug else render_profile(profile).rstrip())
     return 0
 
 

@@ -242,8 +242,9 @@ class Perf:
         try:
             ask_once(server, spec)
             if self._state.gate is None:
-                return PerfResult(spec.expect, None, None)
-            return self._measure(nodeid, line, spec)
+                return PerfResult(expect, None, None)
+            report, samples = self._measure(nodeid, line, spec)
+            return PerfResult(expect, report, samples)
         except FastrError as error:
             self._failed(nodeid, line, error, server)
             raise
@@ -258,7 +259,7 @@ class Perf:
             self._failed(nodeid, line, error, None)
             raise
 
-    def _measure(self, nodeid: str, line: int, spec: RequestSpec) -> PerfResult:
+    def _measure(self, nodeid: str, line: int, spec: RequestSpec) -> tuple[TestReport, Samples]:
         gate = self._state.gate
         assert gate is not None
         measurement = Measurement(
@@ -273,7 +274,7 @@ class Perf:
         with self._state.live.test(nodeid) as show:
             report, samples = gate.run(measurement, show)
         self._state.results_of(self._item).append(ItemResult(report, gate.outcome(report)))
-        return PerfResult(spec.expect, report, samples)
+        return report, samples
 
     def _failed(self, nodeid: str, line: int, error: FastrError, server: ServerProcess | None) -> None:
         log = server.log_tail(self._log_start) if server is not None else ""

@@ -22,6 +22,7 @@ LAYERS = (
     ("report",),
     ("options", "state"),
     ("fixtures",),
+    ("load_command",),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

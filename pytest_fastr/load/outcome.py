@@ -15,6 +15,7 @@ _WORDS = {
     "protocol_error": "the answer was no valid HTTP",
     "unexpected_status": "unexpected status",
     "check_failed": "the answer failed its check",
+    "unfinished": "not over when the run and its drain time ended",
 }
 
 
@@ -28,7 +29,7 @@ def failures(outcomes: Mapping[str, int]) -> dict[str, int]:
     return {kind: count for kind, count in outcomes.items() if kind != "ok" and count}
 
 
-def describe_failures(outcomes: Mapping[str, int], statuses: Mapping[int, int], expected: int) -> str:
+def describe_failures(outcomes: Mapping[str, int], statuses: Mapping[int, int], expected: int | None) -> str:
     """All failures of a load, worst first: ``31 of 400 requests failed: 31 x status 500 ...``."""
     bad = failures(outcomes)
     total = sum(outcomes.values())
@@ -37,7 +38,8 @@ def describe_failures(outcomes: Mapping[str, int], statuses: Mapping[int, int], 
         if kind == "unexpected_status" and statuses:
             seen = sorted(((n, code) for code, n in statuses.items() if code != expected and n), reverse=True)
             codes = ", ".join(f"{n} x {describe_status(code)}" for n, code in seen)
-            parts.append(f"{codes} instead of {describe_status(expected)}")
+            wanted = "2xx or 3xx" if expected is None else describe_status(expected)
+            parts.append(f"{codes} instead of {wanted}")
         else:
             parts.append(f"{count} x {describe_outcome(kind)}")
     return f"{sum(bad.values())} of {total} requests failed: " + "; ".join(parts)

@@ -23,33 +23,41 @@ QueryValue = str | int | float | bool
 class RequestSpec:
     """One request to measure.
 
-    ``expect`` is the status code that makes an answer good. ``name`` tells requests of one test apart, in reports and
-    baselines.
+    ``expect`` is the status code that makes an answer good; None takes any from 200 to 399. ``name`` tells requests of
+    one test apart, in reports and baselines.
     """
 
     method: str
     path: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    expect: int = 200
+    expect: int | None = 200
     name: str = ""
     timeout_s: float = 10.0
+    close: bool = False
+    """Asks the server to close the connection after its answer."""
 
     def native(self, address: Address) -> _native.Request:
         """The request's bytes for a server at ``address``."""
-        return _native.Request(self.name, self._wire(address), self.method == "HEAD", self.expect)
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return self.native_for(f"{host}:{address.port}")
 
-    def _wire(self, address: Address) -> bytes:
+    def native_for(self, host: str) -> _native.Request:
+        """The request's bytes for a server that is known as ``host``."""
+        return _native.Request(self.name, self._wire(host), self.method == "HEAD", self.expect)
+
+    def _wire(self, host: str) -> bytes:
         given = {name.lower() for name, _ in self.headers}
         lines = [f"{self.method} {self.path} HTTP/1.1"]
         if "host" not in given:
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            lines.append(f"host: {host}:{address.port}")
+            lines.append(f"host: {host}")
         if "user-agent" not in given:
             lines.append("user-agent: pytest-fastr")
         if "accept" not in given:
             lines.append("accept: */*")
         lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.close:
+            lines.append("connection: close")
         if self.body or self.method in ("POST", "PUT", "PATCH"):
             lines.append(f"content-length: {len(self.body)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
@@ -63,7 +71,7 @@ def build_request(
     headers: Mapping[str, str] | None = None,
     json: Any = None,
     data: Mapping[str, QueryValue] | bytes | str | None = None,
-    expect: int = 200,
+    expect: int | None = 200,
     name: str | None = None,
     timeout_s: float = 10.0,
 ) -> RequestSpec:
@@ -74,14 +82,14 @@ def build_request(
         params: added to the query.
         json: the body, as JSON.
         data: the body: a mapping as a form, or bytes or text as they are.
-        expect: the status that makes an answer good.
+        expect: the status that makes an answer good; None takes any from 200 to 399.
         name: how reports call it; default ``METHOD /path``.
         timeout_s: seconds after which a request counts as failed.
     """
     method = method.upper()
     if not method or not _TOKEN.issuperset(method):
         raise LoadError(f"{method!r} is no HTTP method")
-    if not 200 <= expect <= 599:
+    if expect is not None and not 200 <= expect <= 599:
         raise LoadError(f"expect={expect!r}: write the status code of a good answer, 200 to 599")
     target = _target(path, params)
     fields = _headers(headers or {})

@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) request: usize,
     pub(crate) len: usize,
     pub(crate) written: usize,
+    /// When it should be sent.
+    pub(crate) due_ns: u64,
     /// 0 until it is written.
     pub(crate) sent_ns: u64,
     /// It was sent once before, on a connection that the server had closed meanwhile.

@@ -44,13 +44,22 @@ pub struct Progress {
 /// Watches a run and may end it.
 pub trait Control {
     /// Called every 50 ms or so, never more often; in a paired run between two slices, or while something takes
-    /// longer than 50 ms. After a `Break` the run ends at once with [`LoadError::Interrupted`].
-    fn check(&mut self, progress: &Progress) -> ControlFlow<()>;
+    /// longer than 50 ms. A `Break` ends the run at once.
+    fn check(&mut self, progress: &Progress) -> ControlFlow<Halt>;
+}
+
+/// What becomes of a run that its [`Control`] ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// There is no result, only [`LoadError::Interrupted`].
+    Discard,
+    /// A stretch of load gives the result so far; everything else discards it.
+    Keep,
 }
 
 /// Nobody watches.
 impl Control for () {
-    fn check(&mut self, _progress: &Progress) -> ControlFlow<()> {
+    fn check(&mut self, _progress: &Progress) -> ControlFlow<Halt> {
         ControlFlow::Continue(())
     }
 }
@@ -122,7 +131,7 @@ impl<'c> Ticker<'c> {
         };
         match self.control.check(&progress) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(LoadError::Interrupted),
+            ControlFlow::Break(halt) => Err(LoadError::Interrupted(halt)),
         }
     }
 }

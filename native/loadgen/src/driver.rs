@@ -26,8 +26,12 @@ pub(crate) struct Exchange {
     pub(crate) outcome: Outcome,
     /// 0 when there is no whole answer.
     pub(crate) status: u16,
-    /// From the start of writing to the last byte read, 0 when nothing was written.
+    /// Service time: from the start of writing to the last byte read, 0 when nothing was written.
     pub(crate) latency_ns: u64,
+    /// Response time: from when it was due.
+    pub(crate) response_ns: u64,
+    /// When it was over.
+    pub(crate) ended_ns: u64,
     pub(crate) fault: Fault,
 }
 
@@ -52,6 +56,19 @@ pub(crate) trait Driver: Sink {
 
     /// A connection was opened.
     fn connected(&mut self, _took_ns: u64) {}
+
+    /// A request that had to wait for its due time is started so much later than that.
+    fn woke(&mut self, _late_ns: u64) {}
+
+    /// Whether what is not over by now is not waited for.
+    fn gives_up(&self, _now_ns: u64) -> bool {
+        false
+    }
+
+    /// Whether a request due then, which was not sent before the driver gave up, does not count at all.
+    fn forgets(&self, due_ns: u64, now_ns: u64) -> bool {
+        due_ns > now_ns
+    }
 }
 
 impl Fault {

@@ -7,6 +7,8 @@ use std::io;
 
 use fastr_stats::Side;
 
+use crate::control::Halt;
+
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -22,6 +24,17 @@ pub enum LoadError {
     /// The stop rule, or a time of the plan, lets nothing happen.
     #[error("{0} is 0, so nothing would be measured: make it larger")]
     NothingToDo(&'static str),
+    /// A paired run is asked to use another kind of socket.
+    #[error("the {0} of a paired run has to listen on TCP, as the other side does")]
+    NeedsTcp(Side),
+    /// A number of the plan is not one that can be.
+    #[error("{what} is {value}, which is out of range")]
+    OutOfRange {
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// The operating system refused what the event loop needs.
     #[error("the event loop could not {action}: {source}")]
     System {
@@ -32,7 +45,7 @@ pub enum LoadError {
     },
     /// [`crate::Control`] asked for the end.
     #[error("the load run was interrupted")]
-    Interrupted,
+    Interrupted(Halt),
 }
 
 impl LoadError {

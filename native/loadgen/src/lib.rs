@@ -9,13 +9,14 @@
 //! | [`once()`]: one request, looked at closely | `once.rs` |
 //! | [`warm_up`], [`run`]: a stretch of load on one server | `stretch.rs` |
 //! | [`run_paired`]: two servers in turn, in short slices | `paired.rs`, a side each in `player.rs`, `rounds.rs`, `order.rs` |
-//! | what is to be done | [`Plan`], [`PairedPlan`], [`WarmUp`] in `plan.rs`, [`Request`] in `request.rs`, [`Pacer`] in `pacer.rs` |
+//! | what is to be done | [`Plan`], [`PairedPlan`], [`WarmUp`] in `plan.rs`, [`Request`] in `request.rs` |
+//! | when requests are due | [`Pacing`] in `pacer.rs`, over time by a [`Profile`] in `profile.rs` |
 //! | who watches and may end it | [`Control`] in `control.rs` |
-//! | what came of it | [`Outcomes`] in `outcome.rs`, [`Recorder`] in `recorder.rs` |
+//! | what came of it | [`Outcomes`] in `outcome.rs`, [`Recorder`] in `recorder.rs`, [`Series`] in `series.rs` |
 //! | what the server's processes cost, and where they run | [`CpuMeter`] in `processes/`, `placement.rs` |
 //! | whether the generator kept up | [`GeneratorCheck`] in `generator.rs` |
 //!
-//! Below these, the send loop, which is written once: `reactor.rs` waits for events, `pool.rs` acts on them,
+//! Below these, the send loop, which is written once: `reactor.rs` waits for events (`wait/`), `pool.rs` acts on them,
 //! `conn.rs` is the state of one connection, `response.rs` and `chunked.rs` read answers, `transport.rs` is the kind
 //! of socket, and a `Driver` (`driver.rs`), one for each kind of run, says what a free connection does next.
 
@@ -36,27 +37,36 @@ mod plan;
 mod player;
 mod pool;
 mod processes;
+mod profile;
+mod random;
 mod reactor;
 mod recorder;
 mod request;
 mod response;
 mod rounds;
+mod series;
+mod shaped;
 mod stretch;
 mod transport;
+mod wait;
 
 pub use fastr_stats::{Block, ChunkPair, Side, SideTotals, SparseHistogram};
 
-pub use control::{Control, Phase, Progress};
+pub use control::{Control, Halt, Phase, Progress};
 pub use error::LoadError;
 pub use generator::GeneratorCheck;
 pub use once::{once, OnceResult};
 pub use order::Order;
 pub use outcome::{Outcome, Outcomes};
-pub use pacer::{Closed, Pacer};
+pub use pacer::{Arrivals, Pacing, Think};
 pub use paired::{run_paired, PairedResult};
-pub use plan::{PairedPlan, Plan, Stop, Target, WarmUp};
+pub use plan::{Abort, Address, PairedPlan, Plan, Stop, Target, WarmUp};
 pub use player::SideResult;
 pub use processes::CpuMeter;
+pub use profile::Profile;
 pub use recorder::Recorder;
 pub use request::{Expect, Request};
-pub use stretch::{run, run_paced, warm_up, LoadResult, RequestResult, WarmUpResult};
+pub use series::{Bin, Second, Series, BIN_NS};
+pub use shaped::{EarlyEnd, RequestResult};
+pub use stretch::{run, warm_up, LoadResult, WarmUpResult};
+pub use wait::TimerMode;

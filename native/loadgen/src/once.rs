@@ -1,6 +1,5 @@
 //! One request, looked at closely: what a smoke test sends.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -8,11 +7,12 @@ use crate::control::{Control, Phase, Ticker};
 use crate::driver::{Driver, Exchange, Fault, Next};
 use crate::error::LoadError;
 use crate::outcome::Outcome;
+use crate::plan::Address;
 use crate::pool::Settings;
 use crate::reactor::Reactor;
 use crate::request::{Expect, Request};
 use crate::response::Sink;
-use crate::transport::Tcp;
+use crate::transport::{Tcp, Transport, Unix};
 
 /// What came of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,20 @@ pub struct OnceResult {
 /// Sends one request on a connection of its own. `timeout` bounds connecting and answering, each; of the body at most
 /// `keep_body` bytes are kept.
 pub fn once(
-    addr: SocketAddr,
+    addr: impl Into<Address>,
+    request: &Request,
+    timeout: Duration,
+    keep_body: usize,
+    control: &mut dyn Control,
+) -> Result<OnceResult, LoadError> {
+    match addr.into() {
+        Address::Tcp(addr) => once_over(Tcp { addr }, request, timeout, keep_body, control),
+        Address::Unix(path) => once_over(Unix { path }, request, timeout, keep_body, control),
+    }
+}
+
+fn once_over<T: Transport>(
+    transport: T,
     request: &Request,
     timeout: Duration,
     keep_body: usize,
@@ -52,7 +65,7 @@ pub fn once(
     };
     let requests = std::slice::from_ref(request);
     let mut ticker = Ticker::new(control, Phase::Stretch, 0);
-    let mut reactor = Reactor::new(Tcp { addr }, requests, settings, Clock::start())?;
+    let mut reactor = Reactor::new(transport, requests, settings, Clock::start())?;
     reactor.pool.resize(1);
     let mut single = Single {
         expect: request.expect,

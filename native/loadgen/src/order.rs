@@ -2,6 +2,8 @@
 
 use fastr_stats::Side;
 
+use crate::random::Random;
+
 /// The order of a block's four slices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -29,23 +31,21 @@ impl Order {
     }
 }
 
-/// A seeded coin: splitmix64, of which one bit a throw is used.
+/// A seeded coin.
 #[derive(Clone, Debug)]
 pub(crate) struct Coin {
-    state: u64,
+    random: Random,
 }
 
 impl Coin {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self {
+            random: Random::new(seed),
+        }
     }
 
     pub(crate) fn toss(&mut self) -> Order {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        match (mixed ^ (mixed >> 31)) & 1 {
+        match self.random.bits() & 1 {
             0 => Order::Abba,
             _ => Order::Baab,
         }

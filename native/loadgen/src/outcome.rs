@@ -25,11 +25,13 @@ pub enum Outcome {
     UnexpectedStatus,
     /// A whole answer with the expected status that fails another check.
     CheckFailed,
+    /// It was not over when the run ended and its drain time with it. Its times are lower bounds.
+    Unfinished,
 }
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -40,6 +42,7 @@ impl Outcome {
         Self::ProtocolError,
         Self::UnexpectedStatus,
         Self::CheckFailed,
+        Self::Unfinished,
     ];
 
     /// The name in results and reports. It never changes.
@@ -55,6 +58,7 @@ impl Outcome {
             Self::ProtocolError => "protocol_error",
             Self::UnexpectedStatus => "unexpected_status",
             Self::CheckFailed => "check_failed",
+            Self::Unfinished => "unfinished",
         }
     }
 

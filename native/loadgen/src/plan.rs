@@ -1,20 +1,37 @@
 //! What a run is to do: values, checked once before anything is opened.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fastr_stats::Side;
 
 use crate::error::LoadError;
+use crate::pacer::Pacing;
 use crate::request::Request;
 
 /// The server under load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub addr: Address,
     /// The roots of its process tree, whose CPU time and memory are read. May be empty: then neither is known.
     pub pids: Vec<i32>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket of this path.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Tcp(addr)
+    }
 }
 
 /// When a stretch of load ends.
@@ -27,20 +44,38 @@ pub enum Stop {
 }
 
 /// One stretch of load on one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What is sent, in turn.
     pub requests: Vec<Request>,
-    /// How many connections are open; in a closed loop, how many users there are.
+    /// When it is sent.
+    pub pacing: Pacing,
+    /// How many connections are open; in a closed loop, how many users there are at most.
     pub connections: usize,
     /// `false`: a new connection for each request. The request bytes should then ask for `Connection: close`.
     pub keep_alive: bool,
     /// When it ends.
     pub stop: Stop,
+    /// When too many errors end it before.
+    pub abort: Option<Abort>,
     /// How long an answer may take. Kept to within 0.1 s.
     pub request_timeout: Duration,
     /// How long a connection may take to open. Kept to within 0.1 s.
     pub connect_timeout: Duration,
+    /// How long the end of a run by time waits for what is due and not over; what is not over then is
+    /// [`crate::Outcome::Unfinished`].
+    pub drain: Duration,
+    /// Seed of everything that is left to chance: arrivals, think times.
+    pub seed: u64,
+}
+
+/// A share of errors that ends a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Abort {
+    /// More than this share of all requests so far, 0 to 1.
+    pub error_rate: f64,
+    /// Not before this time has passed.
+    pub grace: Duration,
 }
 
 /// How long to warm a server up: until its throughput is steady, within these bounds.
@@ -85,6 +120,15 @@ impl Plan {
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         check_requests(&self.requests, None)?;
         check_connections(self.connections, None)?;
+        self.pacing.check()?;
+        if let Some(Abort { error_rate, .. }) = self.abort {
+            if !(0.0..=1.0).contains(&error_rate) {
+                return Err(LoadError::OutOfRange {
+                    what: "the error rate that ends a run",
+                    value: error_rate,
+                });
+            }
+        }
         match self.stop {
             Stop::Duration(duration) => check_time(duration, "the duration")?,
             Stop::Requests(0) => return Err(LoadError::NothingToDo("the number of requests")),

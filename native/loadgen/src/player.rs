@@ -8,7 +8,7 @@ use crate::clock::{as_ns, Clock};
 use crate::control::{Tally, Ticker};
 use crate::error::LoadError;
 use crate::outcome::Outcomes;
-use crate::plan::{PairedPlan, Target};
+use crate::plan::{Address, PairedPlan, Target};
 use crate::pool::Settings;
 use crate::processes::CpuMeter;
 use crate::reactor::Reactor;
@@ -94,7 +94,10 @@ impl<'p> Player<'p> {
             request_timeout: plan.request_timeout,
             connect_timeout: plan.connect_timeout,
         };
-        let mut reactor = Reactor::new(Tcp { addr: target.addr }, requests, settings, clock)?;
+        let Address::Tcp(addr) = target.addr else {
+            return Err(LoadError::NeedsTcp(side));
+        };
+        let mut reactor = Reactor::new(Tcp { addr }, requests, settings, clock)?;
         reactor.pool.resize(connections);
         let meter = CpuMeter::new(&target.pids);
         meter.reset_peak_rss();

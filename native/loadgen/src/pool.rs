@@ -18,6 +18,7 @@ use crate::driver::{Driver, Exchange, Fault, Next};
 use crate::outcome::Outcome;
 use crate::request::Request;
 use crate::transport::Transport;
+use crate::wait::Ready;
 
 /// A connection that could not be made is not tried again before this time, so that a dead server is not hammered.
 const CONNECT_PAUSE_NS: u64 = 50_000_000;
@@ -29,14 +30,6 @@ pub(crate) struct Settings {
     pub(crate) keep_alive: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) connect_timeout: Duration,
-}
-
-/// What an event says about a socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ready {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    pub(crate) ended: bool,
 }
 
 /// The connections to one server.
@@ -167,14 +160,15 @@ impl<'r, T: Transport> Pool<'r, T> {
             request,
             len: self.requests[request].bytes.len(),
             written: 0,
+            due_ns,
             sent_ns: 0,
             retried: false,
         });
-        let due_ns = due_ns.max(earliest_ns);
-        if due_ns <= now_ns {
+        let start_ns = due_ns.max(earliest_ns);
+        if start_ns <= now_ns {
             self.start(index, now_ns, driver);
         } else {
-            self.waiting.push(Reverse((due_ns, index)));
+            self.waiting.push(Reverse((start_ns, index)));
         }
     }
 
@@ -185,6 +179,7 @@ impl<'r, T: Transport> Pool<'r, T> {
                 return;
             }
             self.waiting.pop();
+            driver.woke(now_ns - due_ns);
             self.start(index, now_ns, driver);
         }
     }
@@ -234,7 +229,8 @@ impl<'r, T: Transport> Pool<'r, T> {
     }
 
     /// Acts on an event.
-    pub(crate) fn on_event<D: Driver>(&mut self, index: usize, ready: Ready, driver: &mut D) {
+    pub(crate) fn on_event<D: Driver>(&mut self, ready: Ready, driver: &mut D) {
+        let index = ready.token;
         let Some(connection) = self.connections.get(index) else {
             return;
         };
@@ -381,8 +377,33 @@ impl<'r, T: Transport> Pool<'r, T> {
                 0 => 0,
                 sent_ns => now_ns - sent_ns,
             },
+            response_ns: now_ns.saturating_sub(job.due_ns),
+            ended_ns: now_ns,
             fault,
         });
+    }
+
+    /// Ends everything that is not over, in flight or waiting, and closes those connections. What the driver forgets
+    /// was never asked for.
+    pub(crate) fn abandon<D: Driver>(&mut self, driver: &mut D) {
+        self.waiting.clear();
+        let now_ns = self.clock.now_ns();
+        for index in 0..self.connections.len() {
+            let connection = &mut self.connections[index];
+            let Some(job) = connection.job else {
+                continue;
+            };
+            if job.sent_ns == 0 && driver.forgets(job.due_ns, now_ns) {
+                connection.job = None;
+                self.jobs -= 1;
+                continue;
+            }
+            self.opening -= usize::from(connection.state == State::Opening);
+            connection.close(false);
+            self.finish(index, now_ns, driver, |_, _| {
+                (Outcome::Unfinished, 0, Fault::None)
+            });
+        }
     }
 
     /// Fails what has taken too long. Looked at now and then instead of with a timer for each request.

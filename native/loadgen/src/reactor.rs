@@ -2,25 +2,20 @@
 //!
 //! One poll (edge-triggered epoll or kqueue) for each server. A paired run has two reactors and drives one at a time.
 
-use std::io;
 use std::time::Duration;
-
-use mio::{Events, Poll};
 
 use crate::clock::Clock;
 use crate::control::{Ticker, TICK_NS};
 use crate::driver::Driver;
 use crate::error::LoadError;
-use crate::pool::{Pool, Ready, Settings};
+use crate::pool::{Pool, Settings};
 use crate::request::Request;
 use crate::transport::Transport;
-
-const EVENTS_AT_ONCE: usize = 256;
+use crate::wait::{TimerMode, Waiter};
 
 /// The event loop of one server's connections.
 pub(crate) struct Reactor<'r, T: Transport> {
-    poll: Poll,
-    events: Events,
+    waiter: Waiter,
     pub(crate) pool: Pool<'r, T>,
     expired_ns: u64,
 }
@@ -32,14 +27,13 @@ impl<'r, T: Transport> Reactor<'r, T> {
         settings: Settings,
         clock: Clock,
     ) -> Result<Self, LoadError> {
-        let poll = Poll::new().map_err(LoadError::system("open a poll"))?;
-        let registry = poll
+        let waiter = Waiter::new().map_err(LoadError::system("open a poll"))?;
+        let registry = waiter
             .registry()
             .try_clone()
             .map_err(LoadError::system("share a poll"))?;
         Ok(Self {
-            poll,
-            events: Events::with_capacity(EVENTS_AT_ONCE),
+            waiter,
             pool: Pool::new(transport, registry, requests, settings, clock),
             expired_ns: 0,
         })
@@ -61,7 +55,8 @@ impl<'r, T: Transport> Reactor<'r, T> {
         Ok(())
     }
 
-    /// Offers every connection to the driver, and runs until all rest and nothing is in flight.
+    /// Offers every connection to the driver, and runs until all rest and nothing is in flight, or the driver gives
+    /// up what still is.
     pub(crate) fn drive<D: Driver>(
         &mut self,
         driver: &mut D,
@@ -73,8 +68,16 @@ impl<'r, T: Transport> Reactor<'r, T> {
         }
         while self.pool.has_jobs() {
             self.turn(driver, ticker)?;
+            if driver.gives_up(clock.now_ns()) {
+                self.pool.abandon(driver);
+            }
         }
         Ok(())
+    }
+
+    /// By what means it waits for due times.
+    pub(crate) fn timer_mode(&self) -> TimerMode {
+        self.waiter.mode()
     }
 
     fn turn<D: Driver>(
@@ -109,24 +112,14 @@ impl<'r, T: Transport> Reactor<'r, T> {
     }
 
     fn wait(&mut self, at_most: Duration) -> Result<(), LoadError> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
-            // A signal: the control is asked soon enough.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.events.clear();
-                Ok(())
-            }
-            other => other.map_err(LoadError::system("wait for sockets")),
-        }
+        self.waiter
+            .wait(at_most)
+            .map_err(LoadError::system("wait for sockets"))
     }
 
     fn dispatch<D: Driver>(&mut self, driver: &mut D) {
-        for event in &self.events {
-            let ready = Ready {
-                readable: event.is_readable() || event.is_error(),
-                writable: event.is_writable(),
-                ended: event.is_read_closed(),
-            };
-            self.pool.on_event(event.token().0, ready, driver);
+        for ready in self.waiter.events() {
+            self.pool.on_event(ready, driver);
         }
     }
 }

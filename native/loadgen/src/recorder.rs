@@ -1,6 +1,9 @@
 //! Times of requests, kept as a histogram: three significant digits, one nanosecond to an hour.
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
 use fastr_stats::SparseHistogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use hdrhistogram::Histogram;
 
 const LONGEST_NS: u64 = 3_600_000_000_000;
@@ -50,6 +53,11 @@ impl Recorder {
         len.saturating_sub(rank)
     }
 
+    /// How many times lie in this range, both ends included, to the histogram's precision.
+    pub fn count_between(&self, low_ns: u64, high_ns: u64) -> u64 {
+        self.histogram.count_between(low_ns, high_ns)
+    }
+
     /// The mean, 0 when empty.
     pub fn mean_ns(&self) -> f64 {
         self.histogram.mean()
@@ -67,9 +75,18 @@ impl Recorder {
             .expect("all recorders have the same bounds");
     }
 
+    /// The histogram in HdrHistogram's compressed V2 form, base64 as in the lines of its logs, values in nanoseconds.
+    pub fn to_v2_text(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("memory takes all bytes, and counts fit their format");
+        STANDARD.encode(bytes)
+    }
+
     /// Forgets all times, keeping the memory.
     pub fn clear(&mut self) {
-        self.histogram.clear();
+        self.histogram.reset();
     }
 
     /// The buckets that are not empty, as statistics take them.
@@ -122,6 +139,23 @@ mod tests {
         one.merge(&two);
         assert_eq!(one.to_sparse().buckets, all.to_sparse().buckets);
         assert_eq!((one.len(), one.max_ns()), (8, all.max_ns()));
+    }
+
+    #[test]
+    fn the_text_form_reads_back_as_what_was_recorded() {
+        let mut recorder = Recorder::new();
+        for value in [0, 7_000, 7_001, 123_456_789, u64::MAX] {
+            recorder.record(value);
+        }
+        let text = recorder.to_v2_text();
+        assert!(text.starts_with("HISTFAA"), "{text}");
+        let bytes = STANDARD.decode(text).unwrap();
+        let read: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .unwrap();
+        assert_eq!(read.len(), 5);
+        assert_eq!(read.max(), recorder.max_ns());
+        assert_eq!(read.value_at_quantile(0.5), recorder.quantile_ns(0.5));
     }
 
     #[test]

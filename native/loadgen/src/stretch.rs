@@ -3,23 +3,20 @@
 use fastr_stats::is_steady;
 
 use crate::clock::{as_ns, Clock};
-use crate::control::{Control, Phase, Ticker};
-use crate::driver::{Driver, Exchange, Next};
+use crate::control::{Control, Halt, Phase, Ticker};
 use crate::error::LoadError;
 use crate::generator::{GeneratorCheck, GeneratorWatch};
 use crate::outcome::{Outcome, Outcomes};
-use crate::pacer::{Closed, Pacer};
-use crate::plan::{Plan, Stop, Target, WarmUp};
+use crate::pacer::Pacing;
+use crate::plan::{Address, Plan, Stop, Target, WarmUp};
 use crate::pool::Settings;
 use crate::processes::CpuMeter;
 use crate::reactor::Reactor;
 use crate::recorder::Recorder;
-use crate::request::Request;
-use crate::response::Sink;
-use crate::transport::Tcp;
-
-/// After so many refused attempts of each connection, without an answer in between, the server counts as dead.
-const ATTEMPTS_PER_CONNECTION: usize = 3;
+use crate::series::Series;
+use crate::shaped::{EarlyEnd, RequestResult, Shaped};
+use crate::transport::{Tcp, Transport, Unix};
+use crate::wait::{FineTimers, TimerMode};
 
 /// What a stretch of load has shown.
 #[derive(Clone, Debug)]
@@ -32,8 +29,21 @@ pub struct LoadResult {
     pub outcomes: Outcomes,
     /// All bytes that came, heads included.
     pub bytes_received: u64,
-    /// Response times of the requests that went well.
+    /// Service times of the requests that went well: from the start of writing to the last byte read.
     pub histogram: Recorder,
+    /// Response times, from when a request was due, of those that went well and, as lower bounds, of those that
+    /// timed out or were not finished. In a closed loop a request is due when its user is free to send it.
+    pub response: Recorder,
+    /// How much later than due the generator started requests that waited for their time.
+    pub lateness: Recorder,
+    /// The most requests that were due and not sent at a time.
+    pub most_queued: u64,
+    /// Requests that were due and never sent: they are counted as unfinished, too.
+    pub unsent: u64,
+    /// Requests of the schedule that were left out because too many were queued.
+    pub dropped: u64,
+    /// The course of the run.
+    pub series: Series,
     /// How long connections took to open.
     pub connect: Recorder,
     /// The same by request, in the order of the plan.
@@ -50,21 +60,10 @@ pub struct LoadResult {
     pub reconnects: u64,
     /// The fewest and the most requests that one connection has carried.
     pub connection_balance: (u64, u64),
-    /// The server was dead, so that the run ended before its time.
-    pub ended_early: bool,
-}
-
-/// What became of one request of the plan.
-#[derive(Clone, Debug)]
-pub struct RequestResult {
-    /// The request's name.
-    pub name: String,
-    /// Response times of those that went well.
-    pub histogram: Recorder,
-    /// How many went well.
-    pub ok: u64,
-    /// How many failed.
-    pub failed: u64,
+    /// By what means the generator waited for due times.
+    pub timer_mode: TimerMode,
+    /// Why the run ended before its time.
+    pub ended_early: Option<EarlyEnd>,
 }
 
 /// What a warm-up has shown.
@@ -80,50 +79,69 @@ pub struct WarmUpResult {
     pub outcomes: Outcomes,
 }
 
-/// Loads a server in a closed loop until the plan's stop rule ends it.
+/// Loads a server at the plan's pace until its stop rule ends it.
 pub fn run(
     target: &Target,
     plan: &Plan,
     control: &mut dyn Control,
 ) -> Result<LoadResult, LoadError> {
-    run_paced(target, plan, &mut Closed, control)
+    plan.check()?;
+    match &target.addr {
+        Address::Tcp(addr) => run_over(Tcp { addr: *addr }, target, plan, control),
+        Address::Unix(path) => run_over(Unix { path: path.clone() }, target, plan, control),
+    }
 }
 
-/// Loads a server at the pace of any [`Pacer`].
-pub fn run_paced(
+fn run_over<T: Transport>(
+    transport: T,
     target: &Target,
     plan: &Plan,
-    pacer: &mut dyn Pacer,
     control: &mut dyn Control,
 ) -> Result<LoadResult, LoadError> {
-    plan.check()?;
     let clock = Clock::start();
     let mut ticker = Ticker::new(control, Phase::Stretch, planned_ns(plan.stop));
-    let mut reactor = reactor(target, plan, clock)?;
-    let mut stretch = Stretch::new(plan, pacer);
+    let mut reactor = reactor(transport, plan, clock)?;
+    let mut shaped = Shaped::new(plan, plan.pacing.pacer(plan.connections, plan.seed));
     if plan.keep_alive {
-        reactor.prepare(&mut stretch, &mut ticker)?;
+        reactor.prepare(&mut shaped, &mut ticker)?;
     }
     let mut meter = CpuMeter::new(&target.pids);
     meter.reset_peak_rss();
+    let _fine = FineTimers::start();
     let watch = GeneratorWatch::start();
     let cpu_before = meter.read();
     let started_ns = clock.now_ns();
-    stretch.limit = Limit::of(plan.stop, started_ns);
-    reactor.drive(&mut stretch, &mut ticker)?;
-    let duration_ns = clock.now_ns() - started_ns;
+    shaped.begin(plan.stop, started_ns);
+    match reactor.drive(&mut shaped, &mut ticker) {
+        Err(LoadError::Interrupted(Halt::Keep)) => {
+            shaped.ended_early = Some(EarlyEnd::Stopped);
+            reactor.pool.abandon(&mut shaped);
+        }
+        driven => driven?,
+    }
+    let ended_ns = clock.now_ns();
     let generator = watch.finish();
     meter.refresh();
     let cpu_after = meter.read();
-    let mut histogram = Recorder::new();
-    for request in &stretch.per_request {
-        histogram.merge(&request.histogram);
-    }
+    shaped.end(ended_ns);
+    let merged = |of: fn(&RequestResult) -> &Recorder| {
+        let mut merged = Recorder::new();
+        for request in &shaped.per_request {
+            merged.merge(of(request));
+        }
+        merged
+    };
     Ok(LoadResult {
-        requests: stretch.outcomes.total(),
-        duration_ns,
+        requests: shaped.outcomes.total(),
+        duration_ns: ended_ns - started_ns,
         bytes_received: reactor.pool.bytes_received(),
-        histogram,
+        histogram: merged(|request| &request.histogram),
+        response: merged(|request| &request.response),
+        lateness: shaped.lateness,
+        most_queued: shaped.most_queued,
+        unsent: shaped.unsent,
+        dropped: shaped.pacer.dropped(),
+        series: shaped.series.finish(),
         cpu_ns: cpu_before
             .zip(cpu_after)
             .map(|(before, after)| after - before),
@@ -132,10 +150,11 @@ pub fn run_paced(
         generator,
         reconnects: reactor.pool.reconnects(),
         connection_balance: reactor.pool.balance(),
-        ended_early: stretch.is_dead(),
-        outcomes: stretch.outcomes,
-        connect: stretch.connect,
-        per_request: stretch.per_request,
+        timer_mode: reactor.timer_mode(),
+        ended_early: shaped.ended_early,
+        outcomes: shaped.outcomes,
+        connect: shaped.connect,
+        per_request: shaped.per_request,
     })
 }
 
@@ -149,20 +168,32 @@ pub fn warm_up(
 ) -> Result<WarmUpResult, LoadError> {
     plan.check()?;
     rule.check()?;
+    match &target.addr {
+        Address::Tcp(addr) => warm_up_over(Tcp { addr: *addr }, plan, rule, control),
+        Address::Unix(path) => warm_up_over(Unix { path: path.clone() }, plan, rule, control),
+    }
+}
+
+fn warm_up_over<T: Transport>(
+    transport: T,
+    plan: &Plan,
+    rule: &WarmUp,
+    control: &mut dyn Control,
+) -> Result<WarmUpResult, LoadError> {
     let clock = Clock::start();
     let max_ns = as_ns(rule.max);
     let mut ticker = Ticker::new(control, Phase::WarmUp, max_ns);
-    let mut reactor = reactor(target, plan, clock)?;
-    let mut closed = Closed;
-    let mut stretch = Stretch::new(plan, &mut closed);
+    let mut reactor = reactor(transport, plan, clock)?;
+    let closed = Pacing::closed();
+    let mut shaped = Shaped::new(plan, closed.pacer(plan.connections, plan.seed));
     let mut windows_rps = Vec::new();
     let mut steady = false;
-    while !steady && clock.now_ns() < max_ns && !stretch.is_dead() {
+    while !steady && clock.now_ns() < max_ns && shaped.ended_early.is_none() {
         let started_ns = clock.now_ns();
-        let ok_before = stretch.outcomes.of(Outcome::Ok);
-        stretch.limit = Limit::of(Stop::Duration(rule.window), started_ns);
-        reactor.drive(&mut stretch, &mut ticker)?;
-        let ok = stretch.outcomes.of(Outcome::Ok) - ok_before;
+        let ok_before = shaped.outcomes.of(Outcome::Ok);
+        shaped.begin(Stop::Duration(rule.window), started_ns);
+        reactor.drive(&mut shaped, &mut ticker)?;
+        let ok = shaped.outcomes.of(Outcome::Ok) - ok_before;
         let window_ns = (clock.now_ns() - started_ns).max(1);
         windows_rps.push(ok as f64 * 1e9 / window_ns as f64);
         steady = ok > 0 && windows_rps.len() >= rule.min_windows && is_steady(&windows_rps);
@@ -170,22 +201,21 @@ pub fn warm_up(
     Ok(WarmUpResult {
         windows_rps,
         steady,
-        requests: stretch.outcomes.total(),
-        outcomes: stretch.outcomes,
+        requests: shaped.outcomes.total(),
+        outcomes: shaped.outcomes,
     })
 }
 
-fn reactor<'r>(
-    target: &Target,
-    plan: &'r Plan,
+fn reactor<T: Transport>(
+    transport: T,
+    plan: &Plan,
     clock: Clock,
-) -> Result<Reactor<'r, Tcp>, LoadError> {
+) -> Result<Reactor<'_, T>, LoadError> {
     let settings = Settings {
         keep_alive: plan.keep_alive,
         request_timeout: plan.request_timeout,
         connect_timeout: plan.connect_timeout,
     };
-    let transport = Tcp { addr: target.addr };
     let mut reactor = Reactor::new(transport, &plan.requests, settings, clock)?;
     reactor.pool.resize(plan.connections);
     Ok(reactor)
@@ -195,107 +225,5 @@ fn planned_ns(stop: Stop) -> u64 {
     match stop {
         Stop::Duration(duration) => as_ns(duration),
         Stop::Requests(_) => 0,
-    }
-}
-
-/// Up to when requests are handed out.
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    Until(u64),
-    Left(u64),
-}
-
-impl Limit {
-    fn of(stop: Stop, now_ns: u64) -> Self {
-        match stop {
-            Stop::Duration(duration) => Self::Until(now_ns.saturating_add(as_ns(duration))),
-            Stop::Requests(requests) => Self::Left(requests),
-        }
-    }
-
-    /// Whether a request due then may be sent; if so it is taken.
-    fn take(&mut self, due_ns: u64) -> bool {
-        match self {
-            Self::Until(end_ns) => due_ns < *end_ns,
-            Self::Left(0) => false,
-            Self::Left(left) => {
-                *left -= 1;
-                true
-            }
-        }
-    }
-}
-
-/// Keeps every connection busy, at the pacer's pace, as long as the limit lets it.
-struct Stretch<'p> {
-    pacer: &'p mut dyn Pacer,
-    limit: Limit,
-    next_request: usize,
-    per_request: Vec<RequestResult>,
-    outcomes: Outcomes,
-    connect: Recorder,
-    /// Failed attempts to connect since the last answer, and how many are too many.
-    refused: usize,
-    most_refused: usize,
-}
-
-impl<'p> Stretch<'p> {
-    fn new(plan: &Plan, pacer: &'p mut dyn Pacer) -> Self {
-        let of_request = |request: &Request| RequestResult {
-            name: request.name.clone(),
-            histogram: Recorder::new(),
-            ok: 0,
-            failed: 0,
-        };
-        Self {
-            pacer,
-            limit: Limit::Left(0),
-            next_request: 0,
-            per_request: plan.requests.iter().map(of_request).collect(),
-            outcomes: Outcomes::default(),
-            connect: Recorder::new(),
-            refused: 0,
-            most_refused: plan.connections.saturating_mul(ATTEMPTS_PER_CONNECTION),
-        }
-    }
-
-    fn is_dead(&self) -> bool {
-        self.refused >= self.most_refused
-    }
-}
-
-impl Sink for Stretch<'_> {}
-
-impl Driver for Stretch<'_> {
-    fn next(&mut self, _connection: usize, now_ns: u64) -> Next {
-        if self.is_dead() {
-            return Next::Rest;
-        }
-        let due_ns = self.pacer.next_due_ns(now_ns);
-        if !self.limit.take(due_ns) {
-            return Next::Rest;
-        }
-        let request = self.next_request;
-        self.next_request = (request + 1) % self.per_request.len();
-        Next::Send { request, due_ns }
-    }
-
-    fn done(&mut self, exchange: &Exchange) {
-        self.outcomes.count(exchange.outcome, exchange.status);
-        let result = &mut self.per_request[exchange.request];
-        if exchange.outcome == Outcome::Ok {
-            result.ok += 1;
-            result.histogram.record(exchange.latency_ns);
-        } else {
-            result.failed += 1;
-        }
-        match exchange.outcome.is_connect_failure() {
-            true => self.refused += 1,
-            false => self.refused = 0,
-        }
-    }
-
-    fn connected(&mut self, took_ns: u64) {
-        self.connect.record(took_ns);
     }
 }

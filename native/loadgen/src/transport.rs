@@ -1,10 +1,11 @@
-//! The kinds of sockets that the send loop can use: TCP today, Unix sockets and TLS behind the same trait.
+//! The kinds of sockets that the send loop can use: TCP and Unix sockets; TLS joins behind the same trait.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use mio::event::Source;
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 
 /// Opens connections to one target.
 pub(crate) trait Transport {
@@ -41,6 +42,28 @@ impl Transport for Tcp {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// A stream socket of the file system.
+#[derive(Clone, Debug)]
+pub(crate) struct Unix {
+    pub(crate) path: PathBuf,
+}
+
+impl Transport for Unix {
+    type Stream = UnixStream;
+
+    fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.path)
+    }
+
+    fn is_connected(&self, stream: &UnixStream) -> io::Result<bool> {
+        match stream.take_error()? {
+            Some(error) => Err(error),
+            // Connecting to a Unix socket never is half done.
+            None => Ok(true),
         }
     }
 }

@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use fastr_loadgen::{once, run, Control, Expect, LoadError, Outcome, Plan, Progress, Stop, Target};
+use fastr_loadgen::{
+    once, run, Control, EarlyEnd, Expect, Halt, LoadError, Outcome, Plan, Progress, Stop, Target,
+};
 use server::{get, nobody, plan, Peer, Server, OK};
 
 /// Runs ten requests and returns how many of them had the outcome.
@@ -20,7 +22,7 @@ fn count(
     let server = Server::start(script);
     let result = run(&server.target(), &plan(2, 10), &mut ()).unwrap();
     assert_eq!(result.requests, 10);
-    assert!(!result.ended_early);
+    assert_eq!(result.ended_early, None);
     result.outcomes.of(outcome)
 }
 
@@ -181,7 +183,7 @@ fn a_server_that_answers_before_it_has_read_the_request_is_understood() {
 #[test]
 fn where_nobody_listens_every_attempt_is_refused_and_the_run_ends_early() {
     let target = Target {
-        addr: nobody(),
+        addr: nobody().into(),
         pids: Vec::new(),
     };
     let plan = Plan {
@@ -189,7 +191,7 @@ fn where_nobody_listens_every_attempt_is_refused_and_the_run_ends_early() {
         ..plan(2, 1)
     };
     let result = run(&target, &plan, &mut ()).unwrap();
-    assert!(result.ended_early);
+    assert_eq!(result.ended_early, Some(EarlyEnd::Dead));
     assert!(result.requests > 0);
     assert_eq!(result.outcomes.of(Outcome::ConnectRefused), result.requests);
 }
@@ -215,8 +217,8 @@ fn a_server_that_accepts_nothing_is_a_connect_timeout() {
 struct Interrupts;
 
 impl Control for Interrupts {
-    fn check(&mut self, _progress: &Progress) -> ControlFlow<()> {
-        ControlFlow::Break(())
+    fn check(&mut self, _progress: &Progress) -> ControlFlow<Halt> {
+        ControlFlow::Break(Halt::Discard)
     }
 }
 
@@ -226,7 +228,7 @@ fn an_interrupt_ends_a_run_on_a_server_that_hangs() {
     let mut plan = plan(2, 1);
     plan.request_timeout = Duration::from_secs(3_600);
     let error = run(&server.target(), &plan, &mut Interrupts).unwrap_err();
-    assert!(matches!(error, LoadError::Interrupted));
+    assert!(matches!(error, LoadError::Interrupted(Halt::Discard)));
 }
 
 #[test]
@@ -239,5 +241,5 @@ fn an_interrupt_ends_a_run_on_a_server_that_never_stops_sending() {
         }
     });
     let error = run(&server.target(), &plan(1, 1), &mut Interrupts).unwrap_err();
-    assert!(matches!(error, LoadError::Interrupted));
+    assert!(matches!(error, LoadError::Interrupted(Halt::Discard)));
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastr_loadgen::{
-    run_paired, Control, LoadError, Outcome, PairedPlan, PairedResult, Phase, Progress, Side,
+    run_paired, Control, Halt, LoadError, Outcome, PairedPlan, PairedResult, Phase, Progress, Side,
     Target,
 };
 use server::{get, nobody, Server, OK};
@@ -34,7 +34,7 @@ fn plan() -> PairedPlan {
 
 fn of(addr: SocketAddr) -> Target {
     Target {
-        addr,
+        addr: addr.into(),
         pids: vec![std::process::id() as i32],
     }
 }
@@ -227,10 +227,10 @@ struct Patience {
 }
 
 impl Control for Patience {
-    fn check(&mut self, progress: &Progress) -> ControlFlow<()> {
+    fn check(&mut self, progress: &Progress) -> ControlFlow<Halt> {
         self.seen.push(*progress);
         match self.seen.len() >= self.looks {
-            true => ControlFlow::Break(()),
+            true => ControlFlow::Break(Halt::Discard),
             false => ControlFlow::Continue(()),
         }
     }
@@ -249,7 +249,7 @@ fn an_interrupt_ends_a_paired_run_between_slices_and_on_a_server_that_hangs() {
         seen: Vec::new(),
     };
     let error = run_paired(&[of(a.addr), of(b.addr)], &plan, &mut control).unwrap_err();
-    assert!(matches!(error, LoadError::Interrupted));
+    assert!(matches!(error, LoadError::Interrupted(Halt::Discard)));
     let [first, .., last] = &control.seen[..] else {
         panic!("it was looked at three times");
     };
@@ -264,5 +264,5 @@ fn an_interrupt_ends_a_paired_run_between_slices_and_on_a_server_that_hangs() {
         seen: Vec::new(),
     };
     let error = run_paired(&[of(a.addr), of(hangs.addr)], &plan, &mut control).unwrap_err();
-    assert!(matches!(error, LoadError::Interrupted));
+    assert!(matches!(error, LoadError::Interrupted(Halt::Discard)));
 }

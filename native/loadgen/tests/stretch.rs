@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use fastr_loadgen::{
-    run, run_paced, warm_up, Control, Expect, LoadError, Outcome, Pacer, Phase, Progress, Request,
-    Stop, WarmUp,
+    run, warm_up, Control, Expect, Halt, LoadError, Outcome, Pacing, Phase, Plan, Progress,
+    Request, Stop, Think, WarmUp,
 };
 use server::{get, plan, Server, OK};
 
@@ -24,7 +24,7 @@ fn exactly_the_planned_number_of_requests_is_sent() {
         assert_eq!(result.bytes_received, requests * OK.len() as u64);
         assert_eq!(server.requests(), requests);
         assert_eq!(server.connections(), connections as u64);
-        assert_eq!((result.reconnects, result.ended_early), (0, false));
+        assert_eq!((result.reconnects, result.ended_early), (0, None));
         assert_eq!(result.connect.len(), connections as u64);
     }
 }
@@ -172,21 +172,20 @@ fn a_request_larger_than_the_socket_buffers_arrives_whole() {
     assert_eq!(server.connections(), 2);
 }
 
-/// Every connection thinks for a millisecond.
-struct Thinks;
-
-impl Pacer for Thinks {
-    fn next_due_ns(&mut self, free_ns: u64) -> u64 {
-        free_ns + 1_000_000
-    }
-}
-
 #[test]
-fn a_pacer_that_lets_users_think_is_waited_for() {
+fn users_who_think_are_waited_for() {
     let server = Server::answering(OK);
-    let result = run_paced(&server.target(), &plan(1, 10), &mut Thinks, &mut ()).unwrap();
+    let plan = Plan {
+        pacing: Pacing::Closed {
+            users: None,
+            think: Think::Fixed(Duration::from_millis(1)),
+        },
+        ..plan(1, 10)
+    };
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 10);
-    assert!(result.duration_ns >= 10_000_000);
+    assert!(result.duration_ns >= 9_000_000);
+    assert_eq!(result.lateness.len(), 9);
 }
 
 #[test]
@@ -211,7 +210,7 @@ struct Watcher {
 }
 
 impl Control for Watcher {
-    fn check(&mut self, progress: &Progress) -> ControlFlow<()> {
+    fn check(&mut self, progress: &Progress) -> ControlFlow<Halt> {
         self.seen.push(*progress);
         ControlFlow::Continue(())
     }

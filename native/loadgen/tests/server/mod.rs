@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fastr_loadgen::{Expect, Plan, Request, Stop, Target};
+use fastr_loadgen::{Expect, Pacing, Plan, Request, Stop, Target};
 
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -88,7 +88,7 @@ impl Server {
 
     pub(crate) fn target(&self) -> Target {
         Target {
-            addr: self.addr,
+            addr: self.addr.into(),
             pids: Vec::new(),
         }
     }
@@ -194,10 +194,14 @@ pub(crate) fn get(path: &str) -> Request {
 pub(crate) fn plan(connections: usize, requests: u64) -> Plan {
     Plan {
         requests: vec![get("/")],
+        pacing: Pacing::closed(),
         connections,
         keep_alive: true,
         stop: Stop::Requests(requests),
+        abort: None,
         request_timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
+        drain: Duration::from_secs(30),
+        seed: 1,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use fastr_loadgen::{Control, LoadError, Phase};
+use fastr_loadgen::{Control, Halt, LoadError, Phase};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 /// How far a load has come.
 #[pyclass(frozen, get_all, module = "pytest_fastr._native")]
@@ -33,17 +34,18 @@ impl PyControl {
     /// The error that Python sees: what the callback or a signal handler raised, or the run's own.
     pub(super) fn error(self, error: LoadError) -> PyErr {
         match (self.raised, error) {
-            (Some(raised), LoadError::Interrupted) => raised,
+            (Some(raised), LoadError::Interrupted(_)) => raised,
             (_, error @ LoadError::System { .. }) => PyOSError::new_err(error.to_string()),
             (_, error) => PyValueError::new_err(error.to_string()),
         }
     }
 
-    fn call(&self, progress: &fastr_loadgen::Progress) -> PyResult<()> {
+    /// Whether the load goes on: the function may return False to end it with the result so far.
+    fn call(&self, progress: &fastr_loadgen::Progress) -> PyResult<bool> {
         Python::attach(|py| {
             py.check_signals()?;
             let Some(callback) = &self.callback else {
-                return Ok(());
+                return Ok(true);
             };
             let phase = match progress.phase {
                 Phase::WarmUp => "warm-up",
@@ -57,18 +59,20 @@ impl PyControl {
                 requests: progress.requests,
                 errors: progress.errors,
             };
-            callback.call1(py, (progress,)).map(|_| ())
+            let answer = callback.call1(py, (progress,))?;
+            Ok(!answer.bind(py).is(PyBool::new(py, false)))
         })
     }
 }
 
 impl Control for PyControl {
-    fn check(&mut self, progress: &fastr_loadgen::Progress) -> ControlFlow<()> {
+    fn check(&mut self, progress: &fastr_loadgen::Progress) -> ControlFlow<Halt> {
         match self.call(progress) {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(Halt::Keep),
             Err(raised) => {
                 self.raised = Some(raised);
-                ControlFlow::Break(())
+                ControlFlow::Break(Halt::Discard)
             }
         }
     }

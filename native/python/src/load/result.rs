@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use fastr_loadgen::{GeneratorCheck, OnceResult, Outcomes, Recorder};
+use fastr_loadgen::{EarlyEnd, GeneratorCheck, OnceResult, Outcomes, Recorder};
 use fastr_stats::CostMetric;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::stats::{stats_error, EpochEstimate};
+use super::histogram::{self, Histogram};
 
-/// A quantile is told only when at least this many answers lie beyond it.
-const SAMPLES_BEYOND: u64 = 10;
+use crate::stats::{stats_error, EpochEstimate};
 
 /// What one request brought.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -94,12 +93,7 @@ impl Side {
     }
 
     fn quantile_ns(&self, q: f64) -> PyResult<Option<u64>> {
-        if !(q > 0.0 && q < 1.0) {
-            return Err(PyValueError::new_err(format!(
-                "{q} is no quantile: give a share between 0 and 1"
-            )));
-        }
-        Ok((self.histogram.beyond(q) >= SAMPLES_BEYOND).then(|| self.histogram.quantile_ns(q)))
+        histogram::quantile_ns(&self.histogram, q)
     }
 
     #[staticmethod]
@@ -150,11 +144,94 @@ impl Generator {
     }
 }
 
-/// One closed-loop stretch.
+/// One stretch of load.
 #[pyclass(frozen, get_all, module = "pytest_fastr._native")]
 pub(crate) struct LoadResult {
     pub(super) side: Side,
     pub(super) generator: Generator,
+    pub(super) service: Histogram,
+    pub(super) response: Histogram,
+    pub(super) connect: Histogram,
+    pub(super) lateness: Histogram,
+    pub(super) most_queued: u64,
+    pub(super) unsent: u64,
+    pub(super) dropped: u64,
+    pub(super) per_request: Vec<RequestResult>,
+    pub(super) bins: Vec<(u64, u64)>,
+    pub(super) seconds: Vec<(u64, u64, u64, u64)>,
+    pub(super) balance: (u64, u64),
+    pub(super) timer_mode: &'static str,
+    pub(super) ended_early: Option<&'static str>,
+}
+
+impl LoadResult {
+    pub(super) fn of(result: fastr_loadgen::LoadResult, connections: usize) -> Self {
+        let seconds = result.series.seconds.iter();
+        let bins = result.series.bins.iter();
+        Self {
+            bins: bins.map(|bin| (bin.ok, bin.failed)).collect(),
+            seconds: seconds
+                .map(|one| (one.count, one.p50_ns, one.p99_ns, one.max_ns))
+                .collect(),
+            service: Histogram(result.histogram.clone()),
+            response: Histogram(result.response),
+            connect: Histogram(result.connect),
+            lateness: Histogram(result.lateness),
+            most_queued: result.most_queued,
+            unsent: result.unsent,
+            dropped: result.dropped,
+            per_request: result.per_request.into_iter().map(RequestResult).collect(),
+            balance: result.connection_balance,
+            timer_mode: result.timer_mode.as_str(),
+            ended_early: result.ended_early.map(EarlyEnd::as_str),
+            generator: Generator(result.generator),
+            side: Side {
+                requests: result.requests,
+                connections,
+                outcomes: result.outcomes,
+                reconnects: result.reconnects,
+                bytes_received: result.bytes_received,
+                duration_ns: result.duration_ns,
+                cpu_ns: result.cpu_ns,
+                peak_rss_bytes: result.peak_rss_bytes,
+                processes_changed: result.processes_changed,
+                histogram: result.histogram,
+            },
+        }
+    }
+}
+
+/// One request of a stretch of load.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+#[derive(Clone)]
+pub(crate) struct RequestResult(fastr_loadgen::RequestResult);
+
+#[pymethods]
+impl RequestResult {
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    #[getter]
+    fn ok(&self) -> u64 {
+        self.0.ok
+    }
+
+    #[getter]
+    fn failed(&self) -> u64 {
+        self.0.failed
+    }
+
+    #[getter]
+    fn service(&self) -> Histogram {
+        Histogram(self.0.histogram.clone())
+    }
+
+    #[getter]
+    fn response(&self) -> Histogram {
+        Histogram(self.0.response.clone())
+    }
 }
 
 /// A warm-up.

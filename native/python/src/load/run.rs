@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fastr_loadgen::{LoadError, PairedPlan, Plan, SideResult, Stop, WarmUp};
+use fastr_loadgen::{Abort, LoadError, PairedPlan, Plan, SideResult, Stop, WarmUp};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::control::PyControl;
 use super::plan::seconds;
 use super::result::{Answer, Generator, LoadResult, PairedResult, Side, WarmUpResult};
-use super::{ConnectionPlan, Request, Target};
+use super::{ConnectionPlan, Pacing, Request, Target};
 
 fn detached<T: Send>(
     py: Python<'_>,
@@ -29,11 +29,16 @@ impl ConnectionPlan {
     fn plan(&self, requests: Vec<fastr_loadgen::Request>, stop: Stop) -> Plan {
         Plan {
             requests,
+            pacing: fastr_loadgen::Pacing::closed(),
             connections: self.connections,
             keep_alive: self.keep_alive,
             stop,
+            abort: None,
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
+            // What is in flight ends by its own timeout before.
+            drain: Duration::MAX,
+            seed: 0,
         }
     }
 }
@@ -49,7 +54,7 @@ pub(crate) fn once(
     control: Option<Py<PyAny>>,
 ) -> PyResult<Answer> {
     let timeout = seconds(timeout, "timeout")?;
-    let (addr, request) = (target.0.addr, &request.0);
+    let (addr, request) = (target.0.addr.clone(), &request.0);
     detached(py, control, |control| {
         fastr_loadgen::once(addr, request, timeout, keep_body, control)
     })
@@ -57,7 +62,10 @@ pub(crate) fn once(
 }
 
 #[pyfunction]
-#[pyo3(signature = (target, requests, plan, *, seconds=None, count=None, control=None))]
+#[pyo3(signature = (
+    target, requests, plan, *, seconds=None, count=None, pacing=None, drain=None, abort=None, seed=0, control=None
+))]
+#[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn run_load(
     py: Python<'_>,
     target: &Target,
@@ -65,33 +73,34 @@ pub(crate) fn run_load(
     plan: &ConnectionPlan,
     seconds: Option<f64>,
     count: Option<u64>,
+    pacing: Option<PyRef<'_, Pacing>>,
+    drain: Option<f64>,
+    abort: Option<(f64, f64)>,
+    seed: u64,
     control: Option<Py<PyAny>>,
 ) -> PyResult<LoadResult> {
+    let time = super::plan::seconds;
     let stop = match (seconds, count) {
-        (Some(limit), None) => Stop::Duration(super::plan::seconds(limit, "seconds")?),
+        (Some(limit), None) => Stop::Duration(time(limit, "seconds")?),
         (None, Some(count)) => Stop::Requests(count),
         _ => return Err(PyValueError::new_err("give seconds= or count=")),
     };
-    let plan = plan.plan(self::requests(&requests), stop);
+    let mut plan = plan.plan(self::requests(&requests), stop);
+    plan.seed = seed;
+    if let Some(pacing) = pacing {
+        plan.pacing = pacing.0.clone();
+    }
+    if let Some(drain) = drain {
+        plan.drain = time(drain, "drain")?;
+    }
+    if let Some((error_rate, grace)) = abort {
+        let grace = time(grace, "the grace time")?;
+        plan.abort = Some(Abort { error_rate, grace });
+    }
     let result = detached(py, control, |control| {
         fastr_loadgen::run(&target.0, &plan, control)
     })?;
-    let side = Side {
-        requests: result.requests,
-        connections: plan.connections,
-        outcomes: result.outcomes,
-        reconnects: result.reconnects,
-        bytes_received: result.bytes_received,
-        duration_ns: result.duration_ns,
-        cpu_ns: result.cpu_ns,
-        peak_rss_bytes: result.peak_rss_bytes,
-        processes_changed: result.processes_changed,
-        histogram: result.histogram,
-    };
-    Ok(LoadResult {
-        side,
-        generator: Generator(result.generator),
-    })
+    Ok(LoadResult::of(result, plan.connections))
 }
 
 #[pyfunction]

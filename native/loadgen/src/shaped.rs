@@ -1,0 +1,248 @@
+//! The driver of a stretch of load: hands requests out at the pacer's pace and keeps what comes of them.
+
+use crate::clock::as_ns;
+use crate::driver::{Driver, Exchange, Next};
+use crate::outcome::{Outcome, Outcomes};
+use crate::pacer::Pacer;
+use crate::plan::{Abort, Plan, Stop};
+use crate::recorder::Recorder;
+use crate::request::Request;
+use crate::response::Sink;
+use crate::series::SeriesRecorder;
+
+/// After so many refused attempts of each connection, without an answer in between, the server counts as dead.
+const ATTEMPTS_PER_CONNECTION: usize = 3;
+
+/// Why a run ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// No connection could be made any more.
+    Dead,
+    /// More requests failed than the plan allows.
+    ErrorRate,
+    /// Its [`crate::Control`] wanted the result so far.
+    Stopped,
+}
+
+impl EarlyEnd {
+    /// The name in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::ErrorRate => "error_rate",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What became of one request of the plan.
+#[derive(Clone, Debug)]
+pub struct RequestResult {
+    /// The request's name.
+    pub name: String,
+    /// Service times of those that went well.
+    pub histogram: Recorder,
+    /// Response times, as in [`crate::LoadResult::response`].
+    pub response: Recorder,
+    /// How many went well.
+    pub ok: u64,
+    /// How many failed.
+    pub failed: u64,
+}
+
+/// Up to when requests are handed out.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    Until(u64),
+    Left(u64),
+}
+
+impl Limit {
+    fn of(stop: Stop, now_ns: u64) -> Self {
+        match stop {
+            Stop::Duration(duration) => Self::Until(now_ns.saturating_add(as_ns(duration))),
+            Stop::Requests(requests) => Self::Left(requests),
+        }
+    }
+
+    /// Whether a request due then may be sent; if so it is taken.
+    fn take(&mut self, due_ns: u64) -> bool {
+        match self {
+            Self::Until(end_ns) => due_ns < *end_ns,
+            Self::Left(0) => false,
+            Self::Left(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    fn end_ns(self) -> u64 {
+        match self {
+            Self::Until(end_ns) => end_ns,
+            Self::Left(_) => u64::MAX,
+        }
+    }
+}
+
+/// Keeps every connection busy, at the pacer's pace, as long as the limit lets it.
+pub(crate) struct Shaped<'p> {
+    pub(crate) pacer: Box<dyn Pacer + 'p>,
+    /// Whether latency counts from a schedule.
+    is_open: bool,
+    limit: Limit,
+    started_ns: u64,
+    drain_ns: u64,
+    abort: Option<Abort>,
+    next_request: usize,
+    pub(crate) per_request: Vec<RequestResult>,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) connect: Recorder,
+    pub(crate) lateness: Recorder,
+    pub(crate) series: SeriesRecorder,
+    pub(crate) most_queued: u64,
+    pub(crate) unsent: u64,
+    pub(crate) ended_early: Option<EarlyEnd>,
+    /// Failed attempts to connect since the last answer, and how many are too many.
+    refused: usize,
+    most_refused: usize,
+}
+
+impl<'p> Shaped<'p> {
+    pub(crate) fn new(plan: &Plan, pacer: Box<dyn Pacer + 'p>) -> Self {
+        let of_request = |request: &Request| RequestResult {
+            name: request.name.clone(),
+            histogram: Recorder::new(),
+            response: Recorder::new(),
+            ok: 0,
+            failed: 0,
+        };
+        Self {
+            pacer,
+            is_open: plan.pacing.is_open(),
+            limit: Limit::Left(0),
+            started_ns: 0,
+            drain_ns: as_ns(plan.drain),
+            abort: plan.abort,
+            next_request: 0,
+            per_request: plan.requests.iter().map(of_request).collect(),
+            outcomes: Outcomes::default(),
+            connect: Recorder::new(),
+            lateness: Recorder::new(),
+            series: SeriesRecorder::default(),
+            most_queued: 0,
+            unsent: 0,
+            ended_early: None,
+            refused: 0,
+            most_refused: plan.connections.saturating_mul(ATTEMPTS_PER_CONNECTION),
+        }
+    }
+
+    /// The load starts now.
+    pub(crate) fn begin(&mut self, stop: Stop, now_ns: u64) {
+        self.limit = Limit::of(stop, now_ns);
+        self.started_ns = now_ns;
+        self.pacer.begin(now_ns);
+    }
+
+    /// The load is over: what was due and never sent is unfinished too.
+    pub(crate) fn end(&mut self, now_ns: u64) {
+        if !self.is_open || !matches!(self.limit, Limit::Until(_)) {
+            return;
+        }
+        let end_ns = self.limit.end_ns().min(now_ns);
+        while let Some(due_ns) = self.pacer.next_due_ns(0, now_ns) {
+            if due_ns >= end_ns {
+                break;
+            }
+            self.unsent += 1;
+            self.outcomes.count(Outcome::Unfinished, 0);
+            let request = self.take_turn();
+            let result = &mut self.per_request[request];
+            result.failed += 1;
+            result.response.record(now_ns - due_ns);
+        }
+    }
+
+    /// The request whose turn it is.
+    fn take_turn(&mut self) -> usize {
+        let request = self.next_request;
+        self.next_request = (request + 1) % self.per_request.len();
+        request
+    }
+
+    fn is_aborted(&self, now_ns: u64) -> bool {
+        self.abort.is_some_and(|abort| {
+            now_ns - self.started_ns >= as_ns(abort.grace)
+                && self.outcomes.failed() as f64 > abort.error_rate * self.outcomes.total() as f64
+        })
+    }
+}
+
+impl Sink for Shaped<'_> {}
+
+impl Driver for Shaped<'_> {
+    fn next(&mut self, connection: usize, now_ns: u64) -> Next {
+        if self.ended_early.is_some() {
+            return Next::Rest;
+        }
+        if self.is_open {
+            let queued = self.pacer.queued(now_ns, self.limit.end_ns());
+            self.most_queued = self.most_queued.max(queued);
+        }
+        match self.pacer.next_due_ns(connection, now_ns) {
+            Some(due_ns) if self.limit.take(due_ns) => {
+                let request = self.take_turn();
+                Next::Send { request, due_ns }
+            }
+            _ => Next::Rest,
+        }
+    }
+
+    fn done(&mut self, exchange: &Exchange) {
+        let is_good = exchange.outcome == Outcome::Ok;
+        self.outcomes.count(exchange.outcome, exchange.status);
+        let result = &mut self.per_request[exchange.request];
+        if is_good {
+            result.ok += 1;
+            result.histogram.record(exchange.latency_ns);
+        } else {
+            result.failed += 1;
+        }
+        if matches!(
+            exchange.outcome,
+            Outcome::Ok | Outcome::Timeout | Outcome::Unfinished
+        ) {
+            result.response.record(exchange.response_ns);
+        }
+        let since_start_ns = exchange.ended_ns.saturating_sub(self.started_ns);
+        self.series
+            .record(since_start_ns, is_good.then_some(exchange.response_ns));
+        match exchange.outcome.is_connect_failure() {
+            true => self.refused += 1,
+            false => self.refused = 0,
+        }
+        if self.refused >= self.most_refused {
+            self.ended_early = Some(EarlyEnd::Dead);
+        } else if !is_good && self.ended_early.is_none() && self.is_aborted(exchange.ended_ns) {
+            self.ended_early = Some(EarlyEnd::ErrorRate);
+        }
+    }
+
+    fn connected(&mut self, took_ns: u64) {
+        self.connect.record(took_ns);
+    }
+
+    fn woke(&mut self, late_ns: u64) {
+        self.lateness.record(late_ns);
+    }
+
+    fn gives_up(&self, now_ns: u64) -> bool {
+        self.ended_early.is_some() || now_ns > self.limit.end_ns().saturating_add(self.drain_ns)
+    }
+
+    fn forgets(&self, due_ns: u64, now_ns: u64) -> bool {
+        // A user of a closed loop whose connection was refused would only have tried again.
+        due_ns > now_ns || (!self.is_open && self.ended_early.is_some())
+    }
+}

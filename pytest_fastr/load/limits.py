@@ -1,0 +1,84 @@
+"""Limits of a load run, as a person writes them: ``p99<50ms``, ``rps>2000``, ``errors<1%``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_fastr.config import parse_duration
+from pytest_fastr.errors import LoadError
+from pytest_fastr.load.result import QUANTILES, LoadReport
+
+_FORM = re.compile(
+    r"\s*(?P<metric>[a-z0-9_]+)\s*(?P<sign>[<>])\s*(?P<value>[0-9.]+)\s*(?P<unit>us|ms|s|m|%)?\s*", re.ASCII
+)
+_TIMES = (*QUANTILES, "max", "mean")
+_KNOWN = f"{', '.join(_TIMES)} (of the response time, such as p99<50ms), rps>2000 and errors<1%"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``metric`` must stay below (``<``) or above (``>``) ``bound``: microseconds, requests a second, or a share."""
+
+    text: str
+    metric: str
+    sign: str
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitResult:
+    """A limit and the value it was held against; None: the run could not tell, which is not kept either."""
+
+    limit: Limit
+    value: float | None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the value lies on the right side of the bound."""
+        if self.value is None:
+            return False
+        return self.value < self.limit.bound if self.limit.sign == "<" else self.value > self.limit.bound
+
+
+def parse_limit_text(text: str) -> Limit:
+    """A limit from its text. Raises LoadError that names what to change."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise LoadError(f"limit {text!r}: write a metric, < or >, and a bound; known are {_KNOWN}")
+    metric, sign, number, unit = match["metric"], match["sign"], match["value"], match["unit"] or ""
+    try:
+        value = float(number)
+    except ValueError:
+        raise LoadError(f"limit {text!r}: {number!r} is no number") from None
+    if metric in _TIMES:
+        if sign != "<" or unit not in ("us", "ms", "s", "m"):
+            raise LoadError(f"limit {text!r}: a time has an upper limit with its unit, such as {metric}<50ms")
+        bound = value if unit == "us" else parse_duration(f"{number}{unit}", f"limit {text!r}") * 1e6
+        return Limit(text.strip(), metric, sign, bound)
+    if metric == "rps":
+        if sign != ">" or unit:
+            raise LoadError(f"limit {text!r}: throughput has a lower limit without unit, such as rps>2000")
+        return Limit(text.strip(), metric, sign, value)
+    if metric == "errors":
+        if sign != "<" or unit != "%":
+            raise LoadError(f"limit {text!r}: errors have an upper limit in percent, such as errors<1%")
+        return Limit(text.strip(), metric, sign, value / 100)
+    raise LoadError(f"limit {text!r}: unknown metric {metric!r}; known are {_KNOWN}")
+
+
+def hold(report: LoadReport, limits: tuple[Limit, ...]) -> tuple[LimitResult, ...]:
+    """Every limit with the value it is held against."""
+    return tuple(LimitResult(limit, _value(report, limit.metric)) for limit in limits)
+
+
+def _value(report: LoadReport, metric: str) -> float | None:
+    if metric == "rps":
+        return report.rps
+    if metric == "errors":
+        return report.errors / report.requests if report.requests else None
+    if metric == "max":
+        return report.response.max_us
+    if metric == "mean":
+        return report.response.mean_us
+    return report.response.quantiles_us[metric]

@@ -1,0 +1,93 @@
+"""Load shapes: users who wait for answers, or a rate that does not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_fastr import _native
+from pytest_fastr.config import parse_duration
+from pytest_fastr.errors import LoadError
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A straight line to ``target`` over ``duration_s`` seconds."""
+
+    duration_s: float
+    target: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """``users`` send, wait for the answer, think between ``think_s`` seconds, and send again.
+
+    With ``stages`` the number of users starts at 0 and follows them; ``users`` is then the most there can be.
+    """
+
+    users: int
+    think_s: tuple[float, float] | None = None
+    stages: tuple[Stage, ...] = ()
+
+    def native(self) -> _native.Pacing:
+        """For the generator."""
+        users = (0.0, _pairs(self.stages)) if self.stages else None
+        return _native.Pacing.closed(users=users, think=self.think_s)
+
+    def __str__(self) -> str:
+        think = "" if self.think_s is None else f", thinking {self.think_s[0]:g} to {self.think_s[1]:g} s"
+        return f"closed loop, {'up to ' if self.stages else ''}{self.users} users{think}"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """``rate`` requests a second are due, whatever becomes of them, on up to ``connections`` connections.
+
+    With ``stages`` the rate starts at ``rate`` and follows them. ``most_queued``: beyond so many that are due and
+    unsent, requests are dropped and counted; None: never.
+    """
+
+    rate: float
+    connections: int
+    poisson: bool = False
+    stages: tuple[Stage, ...] = ()
+    most_queued: int | None = None
+
+    def native(self) -> _native.Pacing:
+        """For the generator."""
+        return _native.Pacing.open((self.rate, _pairs(self.stages)), poisson=self.poisson, most_queued=self.most_queued)
+
+    def scheduled(self, duration_s: float) -> float:
+        """How many requests are due within the first seconds, on average."""
+        total, value, start = 0.0, self.rate, 0.0
+        for stage in self.stages:
+            length = min(stage.duration_s, duration_s - start)
+            if length <= 0:
+                return total
+            reached = value + (stage.target - value) * (length / stage.duration_s)
+            total += length * (value + reached) / 2
+            start, value = start + length, reached
+        return total + max(0.0, duration_s - start) * value
+
+    def __str__(self) -> str:
+        kind = "Poisson arrivals" if self.poisson else "constant arrivals"
+        rate = f"{self.rate:g}" + "".join(f" -> {stage.target:g}" for stage in self.stages)
+        return f"open loop, {kind} at {rate}/s, up to {self.connections} connections"
+
+
+Shape = Closed | Open
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """Stages from ``"10s:100,1m:500,5s:0"``: how long, and to what. Raises LoadError naming the part."""
+    stages = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([^:]+):\s*(\d+(?:\.\d+)?)\s*", part, re.ASCII)
+        if match is None:
+            raise LoadError(f"stage {part.strip()!r}: write TIME:TARGET, such as 30s:200")
+        stages.append(Stage(parse_duration(match[1].strip(), f"the time of stage {part.strip()!r}"), float(match[2])))
+    return tuple(stages)
+
+
+def _pairs(stages: tuple[Stage, ...]) -> list[tuple[float, float]]:
+    return [(stage.duration_s, stage.target) for stage in stages]

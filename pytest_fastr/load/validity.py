@@ -1,0 +1,77 @@
+"""What makes the numbers of a load run worthless, doubtful, or easy to misread. The numbers are in docs/load.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_fastr import _native
+from pytest_fastr.load.result import LoadReport, Note
+
+BUSY_GENERATOR = 0.95
+LATE_US = 1000.0
+WAITED_FOR_A_CORE = 0.1
+HIGH_STEAL = 0.25
+UNEVEN_CONNECTIONS = 2.0
+# Nagle's algorithm holds a small packet back until the last one is acknowledged, and Linux delays that for 40 ms.
+DELAYED_ACK_NS = (38_000_000, 46_000_000)
+DELAYED_ACK_SHARE = 0.01
+FAST_US = 20_000.0
+
+
+def notes(report: LoadReport, service: _native.Histogram) -> tuple[Note, ...]:
+    """All notes on a report; ``service`` holds its service times."""
+    return (*_void(report), *_doubts(report), *_readings(report, service))
+
+
+def _void(report: LoadReport) -> Iterator[Note]:
+    if not report.ok:
+        yield Note("void", "nothing", "nothing was measured: no request was answered as expected")
+    if report.ended_early == "dead":
+        yield Note("void", "dead", "the server could not be reached any more, so the run ended early")
+    if report.ended_early == "error_rate":
+        yield Note(
+            "void", "error-rate", f"too many requests failed ({report.errors:,} of {report.requests:,}): ended early"
+        )
+    busy = report.generator.utilisation
+    if busy is not None and busy > BUSY_GENERATOR:
+        yield Note("void", "generator", f"the generator was the bottleneck: it was busy {busy:.0%} of the time")
+
+
+def _doubts(report: LoadReport) -> Iterator[Note]:
+    generator = report.generator
+    late = generator.lateness.quantiles_us["p99"]
+    if late is not None and late > LATE_US:
+        yield Note("warn", "late", f"one in a hundred requests was sent {late / 1000:.1f} ms or more after it was due")
+    if generator.run_queue_wait is not None and generator.run_queue_wait > WAITED_FOR_A_CORE:
+        yield Note("warn", "core", f"the generator waited for a core {generator.run_queue_wait:.0%} of the time")
+    if generator.steal is not None and generator.steal > HIGH_STEAL:
+        yield Note("warn", "steal", f"the host took {generator.steal:.0%} of the CPU away")
+    fewest, most = report.balance
+    if fewest and most / fewest > UNEVEN_CONNECTIONS:
+        yield Note(
+            "warn", "balance", f"connections carried from {fewest:,} to {most:,} requests: workers get uneven load"
+        )
+    if report.is_open and report.unsent:
+        yield Note(
+            "warn", "rate", f"the rate was not reached: {report.unsent:,} due requests could not be sent before the end"
+        )
+    if report.dropped:
+        yield Note("warn", "dropped", f"{report.dropped:,} due requests were dropped because too many were queued")
+
+
+def _readings(report: LoadReport, service: _native.Histogram) -> Iterator[Note]:
+    if not report.is_open:
+        yield Note(
+            "info",
+            "closed-loop",
+            "a closed loop waits for each answer, so its tail is not what users at a fixed rate would see (--rate)",
+        )
+    median = report.service.quantiles_us["p50"]
+    held = service.count_between(*DELAYED_ACK_NS)
+    if median is not None and median < FAST_US and held > DELAYED_ACK_SHARE * report.service.count:
+        yield Note(
+            "warn",
+            "delayed-ack",
+            f"{held / report.service.count:.0%} of the answers took about 40 ms: Nagle's algorithm and delayed "
+            "acknowledgements; have the server set TCP_NODELAY, or write an answer in one piece",
+        )

@@ -1,0 +1,73 @@
+"""A load run as JSON, for other programs.
+
+`schema_version` is raised when a key changes its meaning or goes; keys may be added without. What is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pytest_fastr.load.limits import LimitResult
+from pytest_fastr.load.result import LoadReport, Times
+
+SCHEMA_VERSION = 1
+
+
+def to_json(report: LoadReport, limits: Sequence[LimitResult] = ()) -> str:
+    """The report as sorted, indented JSON in ASCII, with a newline at the end."""
+    generator = report.generator
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "url": report.url,
+        "request": report.request,
+        "shape": report.shape,
+        "open_loop": report.is_open,
+        "transport": report.transport,
+        "duration_s": report.duration_s,
+        "requests": report.requests,
+        "errors": report.errors,
+        "rps": report.rps,
+        "scheduled": report.scheduled,
+        "outcomes": dict(report.outcomes),
+        "unexpected_statuses": {str(code): count for code, count in report.statuses.items()},
+        "bytes_received": report.bytes_received,
+        "service_time_us": _times(report.service),
+        "response_time_us": _times(report.response),
+        "connect_time_us": _times(report.connect),
+        "queue": {"most": report.most_queued, "unsent": report.unsent, "dropped": report.dropped},
+        "reconnects": report.reconnects,
+        "connection_balance": list(report.balance),
+        "ended_early": report.ended_early,
+        "generator": {
+            "utilisation": generator.utilisation,
+            "run_queue_wait": generator.run_queue_wait,
+            "steal": generator.steal,
+            "timer": generator.timer,
+            "lateness_us": _times(generator.lateness),
+        },
+        "series": {
+            "bin_s": 0.1,
+            "ok": [ok for ok, _ in report.bins],
+            "failed": [failed for _, failed in report.bins],
+            "seconds": [
+                {"ok": count, "p50_us": p50 / 1000, "p99_us": p99 / 1000, "max_us": most / 1000}
+                for count, p50, p99, most in report.seconds
+            ],
+        },
+        "limits": [
+            {"limit": one.limit.text, "value": one.value, "bound": one.limit.bound, "kept": one.kept} for one in limits
+        ],
+        "validity": [{"level": note.level, "code": note.code, "message": note.message} for note in report.notes],
+    }
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _times(times: Times) -> dict[str, object]:
+    return {
+        **times.quantiles_us,
+        "count": times.count,
+        "mean": times.mean_us,
+        "max": times.max_us,
+        "hdr_v2": times.histogram,
+    }

@@ -1,0 +1,229 @@
+"""pytest-fastr load: a server is loaded without a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_fastr import Server
+from pytest_fastr.cli import main
+
+SEEN: list[tuple[str, str, bytes]] = []
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    SEEN.append((scope["method"], scope["path"], body))
+    status = 404 if scope["path"] == "/missing" else 201 if scope["method"] == "POST" else 200
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    SEEN.clear()
+    with Server(app, lifespan=False) as server:
+        yield server.url
+
+
+def document(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> dict[str, Any]:
+    """Runs the command and reads the JSON that it prints."""
+    assert main(["load", *args, "--json", "-"]) == code
+    read: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return read
+
+
+def test_a_number_of_requests_is_sent_exactly(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, f"{url}/items", "--users", "3", "--requests", "200")
+    assert result["requests"] == 200
+    assert result["outcomes"] == {"ok": 200}
+    assert result["errors"] == 0
+    assert len(SEEN) == 200
+    assert result["rps"] == pytest.approx(200 / result["duration_s"])
+    for times in (result["service_time_us"], result["response_time_us"]):
+        assert times["count"] == 200
+        assert 0 < times["p50"] <= times["p90"] <= times["max"]
+        assert times["p999"] is None  # no ten answers lie beyond it
+        assert times["hdr_v2"].startswith("HISTFAA")
+    assert result["open_loop"] is False
+    assert "closed-loop" in [note["code"] for note in result["validity"]]
+
+
+def test_at_a_rate_every_request_of_the_schedule_is_sent(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--rate", "200", "--duration", "500ms", "--users", "4")
+    assert result["scheduled"] == 100
+    assert result["requests"] == 100
+    assert result["queue"]["dropped"] == 0
+    assert result["open_loop"] is True
+    assert sum(result["series"]["ok"]) == 100
+    assert len(SEEN) == 100
+
+
+def test_stages_last_as_long_as_they_say_and_send_their_area(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--rate", "0", "--stages", "400ms:200,200ms:200", "--users", "4")
+    assert result["scheduled"] == pytest.approx(80)
+    assert result["requests"] == 80
+
+
+def test_users_can_come_in_stages(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--stages", "200ms:3,100ms:0", "--think", "5ms")
+    assert result["shape"].startswith("closed loop, up to 3 users")
+    assert result["requests"] > 10
+
+
+def test_a_body_is_posted_from_text_or_file(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "body.json"
+    file.write_bytes(b'{"a": 1}')
+    header = ("--header", "content-type: application/json")
+    document(capsys, f"{url}/orders", "--body", f"@{file}", *header, "--expect", "201", "--requests", "2")
+    document(capsys, f"{url}/orders", "--body", "plain", "--method", "put", "--requests", "1", "--users", "1")
+    assert SEEN == [("POST", "/orders", b'{"a": 1}')] * 2 + [("PUT", "/orders", b"plain")]
+
+
+def test_without_keep_alive_every_request_connects(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--requests", "20", "--users", "2", "--no-keep-alive")
+    assert result["connect_time_us"]["count"] == 20
+
+
+def test_errors_fail_the_command_and_are_told_by_their_kind(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", f"{url}/missing", "--requests", "20"]) == 1
+    out = capsys.readouterr().out
+    assert "20 x 404 Not Found" in out
+    assert "nothing was measured" in out
+    result = document(capsys, f"{url}/missing", "--requests", "5", "--users", "1", "--expect", "404")
+    assert result["errors"] == 0
+
+
+def test_a_broken_limit_fails_the_command_and_a_kept_one_does_not(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = ("--limit", "p50<1m", "--limit", "errors<1%")
+    assert main(["load", url, "--requests", "50", *kept]) == 0
+    assert "p50<1m: kept" in capsys.readouterr().out
+    assert main(["load", url, "--requests", "50", "--limit", "p50<1us"]) == 1
+    assert "p50<1us: broken" in capsys.readouterr().out
+    assert main(["load", url, "--requests", "50", "--limit", "p999<1m"]) == 1
+    assert "too short to tell" in capsys.readouterr().out
+
+
+def test_where_nobody_listens_the_run_is_void(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert main(["load", f"http://127.0.0.1:{port}/", "--users", "1", "--duration", "30s"]) == 1
+    out = capsys.readouterr().out
+    assert "connection refused" in out
+    assert "could not be reached any more" in out
+
+
+def test_too_many_errors_end_the_run(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    abort = ("--abort-errors", "10%", "--abort-grace", "100ms")
+    result = document(capsys, f"{url}/missing", "--rate", "100", "--duration", "60s", *abort, code=1)
+    assert result["ended_early"] == "error_rate"
+    assert result["duration_s"] < 30
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--rate", "5", "--think", "1s"], "--think"),
+        (["--poisson"], "--rate"),
+        (["--rate", "-1"], "above 0"),
+        (["--rate", "0"], "above 0"),
+        (["--rate", "nan"], "above 0"),
+        (["--users", "0"], "--users"),
+        (["--requests", "0"], "--requests"),
+        (["--requests", "5", "--duration", "1s"], "not both"),
+        (["--duration", "5x"], "--duration"),
+        (["--header", "nonsense"], "NAME: VALUE"),
+        (["--header", "a b: c"], "not allowed"),
+        (["--body", "@/no/such/file"], "No such file"),
+        (["--limit", "speed>5"], "unknown metric"),
+        (["--stages", "5"], "TIME:TARGET"),
+        (["--think", "2s-1s"], "longer than the second"),
+        (["--abort-errors", "200%"], "share"),
+        (["--expect", "99"], "status code"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_is_sent(
+    url: str, args: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", url, *args]) == 2
+    assert words in capsys.readouterr().err
+    assert SEEN == []
+
+
+def test_another_machine_is_not_loaded_unless_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "http://192.0.2.1/"]) == 2
+    assert "--allow-remote" in capsys.readouterr().err
+
+
+def test_the_result_goes_into_a_file_beside_the_text(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "result.json"
+    assert main(["load", url, "--requests", "10", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["requests"] == 10
+    assert "requests   10" in capsys.readouterr().out
+    assert main(["load", url, "--requests", "10", "--json", str(tmp_path / "no" / "where.json")]) == 1
+    assert "--json" in capsys.readouterr().err
+
+
+def test_the_text_fits_a_narrow_terminal(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "66")
+    assert main(["load", url, "--rate", "300", "--duration", "400ms"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 66
+    assert any(line.startswith("response") for line in lines)
+
+
+def test_a_unix_socket_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                while peer.recv(4096):
+                    peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http+unix://{str(path).replace('/', '%2F')}/"
+        result = document(capsys, url, "--users", "1", "--requests", "25")
+        thread.join(10)
+    assert not thread.is_alive()
+    assert result["transport"] == "unix"
+    assert result["outcomes"] == {"ok": 25}
+
+
+def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
+    command = [sys.executable, "-m", "pytest_fastr.cli", "load", url, "--duration", "60s", "--users", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
+        try:
+            while not SEEN:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert b"requests" in out
