@@ -13,7 +13,14 @@ mod system;
 #[path = "unknown.rs"]
 mod system;
 
-pub(crate) use system::{affinity, set_affinity, thread_cpu_ns, threads, CpuSet};
+#[cfg(not(target_os = "linux"))]
+#[path = "unplaced.rs"]
+mod cores;
+#[cfg(target_os = "linux")]
+use system as cores;
+
+pub(crate) use cores::{affinity, set_affinity, threads, CpuSet};
+pub(crate) use system::thread_cpu_ns;
 
 /// The processes of some trees, their roots first.
 pub(crate) fn descendants(roots: &[i32]) -> Vec<i32> {
