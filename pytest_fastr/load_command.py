@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     shape = _shape(args)
     target = parse_target(args.url, args.allow_remote)
     plan = _plan(args, shape, target)
+    if args.json not in (None, "-") and not Path(args.json).absolute().parent.is_dir():
+        raise LoadError(f"--json {args.json}: there is no such folder")
     with _progress(plan, quiet=args.json == "-") as watch:
         report = run_plan(plan, target, watch)
     results = hold(report, limits)

@@ -179,8 +179,19 @@ def test_the_result_goes_into_a_file_beside_the_text(
     assert main(["load", url, "--requests", "10", "--json", str(file)]) == 0
     assert json.loads(file.read_text())["requests"] == 10
     assert "requests   10" in capsys.readouterr().out
-    assert main(["load", url, "--requests", "10", "--json", str(tmp_path / "no" / "where.json")]) == 1
+
+
+def test_a_result_that_cannot_be_written_is_refused_before_the_run(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", url, "--requests", "10", "--json", str(tmp_path / "no" / "where.json")]) == 2
     assert "--json" in capsys.readouterr().err
+    assert SEEN == []
+
+
+def test_users_that_never_come_are_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", url, "--stages", "1s:0"]) == 2
+    assert "number of users is 0" in capsys.readouterr().err
 
 
 def test_the_text_fits_a_narrow_terminal(

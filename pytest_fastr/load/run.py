@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pytest_fastr import _native
+from pytest_fastr.errors import LoadError
 from pytest_fastr.load.request import RequestSpec
 from pytest_fastr.load.result import LoadReport, report_of
 from pytest_fastr.load.shape import Open, Shape
@@ -45,20 +46,26 @@ def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch) -> LoadReport:
         CONNECT_TIMEOUT_S,
         plan.request.timeout_s,
     )
-    result = _native.run_load(
-        target.native(),
-        [plan.request.native_for(target.host)],
-        connections,
-        seconds=None if plan.count is not None else plan.duration_s,
-        count=plan.count,
-        pacing=shape.native(),
-        drain=plan.drain_s,
-        abort=plan.abort,
-        seed=plan.seed,
-        control=watch,
-    )
+    try:
+        result = _native.run_load(
+            target.native(),
+            [plan.request.native_for(target.host)],
+            connections,
+            seconds=None if plan.count is not None else plan.duration_s,
+            count=plan.count,
+            pacing=shape.native(),
+            drain=plan.drain_s,
+            abort=plan.abort,
+            seed=plan.seed,
+            control=watch,
+        )
+    except (ValueError, OSError) as error:
+        raise LoadError(str(error)) from error
     due_s = min(plan.duration_s, result.side.duration_ns / 1e9) if result.ended_early else plan.duration_s
     report = report_of(result, target.url, plan.request.name, shape, target.transport, due_s)
     if plan.count is not None:
         report = replace(report, scheduled=None)
+    elif report.is_open:
+        # The rate holds for the time in which requests were due, also when the last answer came before its end.
+        report = replace(report, duration_s=max(report.duration_s, due_s))
     return replace(report, notes=notes(report, result.service))

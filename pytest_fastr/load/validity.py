@@ -33,15 +33,20 @@ def _void(report: LoadReport) -> Iterator[Note]:
             "void", "error-rate", f"too many requests failed ({report.errors:,} of {report.requests:,}): ended early"
         )
     busy = report.generator.utilisation
-    if busy is not None and busy > BUSY_GENERATOR:
+    if report.ok and busy is not None and busy > BUSY_GENERATOR:
         yield Note("void", "generator", f"the generator was the bottleneck: it was busy {busy:.0%} of the time")
 
 
 def _doubts(report: LoadReport) -> Iterator[Note]:
     generator = report.generator
-    late = generator.lateness.quantiles_us["p99"]
+    # Where too few were sent for a quantile, the worst one speaks.
+    late = generator.lateness.quantiles_us["p99"] or generator.lateness.max_us
     if late is not None and late > LATE_US:
-        yield Note("warn", "late", f"one in a hundred requests was sent {late / 1000:.1f} ms or more after it was due")
+        yield Note(
+            "warn",
+            "late",
+            f"requests were sent up to {late / 1000:.1f} ms after they were due (p99, or the worst of a few)",
+        )
     if generator.run_queue_wait is not None and generator.run_queue_wait > WAITED_FOR_A_CORE:
         yield Note("warn", "core", f"the generator waited for a core {generator.run_queue_wait:.0%} of the time")
     if generator.steal is not None and generator.steal > HIGH_STEAL:
@@ -60,6 +65,8 @@ def _doubts(report: LoadReport) -> Iterator[Note]:
 
 
 def _readings(report: LoadReport, service: _native.Histogram) -> Iterator[Note]:
+    if report.ended_early == "stopped":
+        yield Note("info", "stopped", "interrupted: this is the result so far; what was in flight counts as unfinished")
     if not report.is_open:
         yield Note(
             "info",

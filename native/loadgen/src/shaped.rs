@@ -162,6 +162,8 @@ impl<'p> Shaped<'p> {
             result.failed += 1;
             result.response.record(now_ns - due_ns);
         }
+        // While all connections hang nobody asks for the next request, so that nobody looks at the queue.
+        self.most_queued = self.most_queued.max(self.unsent);
     }
 
     /// The request whose turn it is.
