@@ -20,15 +20,12 @@ from pytest_fastr.gate.atomic_file import replace_file
 from pytest_fastr.load.limits import LimitResult, hold, parse_limit_text
 from pytest_fastr.load.request import RequestSpec, build_request
 from pytest_fastr.load.result import LoadReport
-from pytest_fastr.load.run import LoadPlan, run_plan
+from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
 from pytest_fastr.load.shape import Closed, Open, Shape, parse_stages
 from pytest_fastr.load.url import LoadTarget, parse_target
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import to_json
 from pytest_fastr.report.load_text import to_text
-
-NO_ERRORS = "errors<0.000001%"
-"""The limit that holds where none on errors is given."""
 
 INTERRUPTED = 130
 
@@ -78,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
     Raises LoadError, ConfigError and ReportError.
     """
     limits = tuple(parse_limit_text(text) for text in args.limit)
-    if not any(limit.metric == "errors" for limit in limits):
-        limits = (*limits, parse_limit_text(NO_ERRORS))
     shape = _shape(args)
     target = parse_target(args.url, args.allow_remote)
     plan = _plan(args, shape, target)
@@ -88,11 +83,10 @@ def run(args: argparse.Namespace) -> int:
     with _progress(plan, quiet=args.json == "-") as watch:
         report = run_plan(plan, target, watch)
     results = hold(report, limits)
-    shown = [one for one in results if one.limit.text != NO_ERRORS]
     if args.json != "-":
-        sys.stdout.write(to_text(report, shown, min(shutil.get_terminal_size().columns, 100)))
+        sys.stdout.write(to_text(report, results, min(shutil.get_terminal_size().columns, 100)))
     if args.json is not None:
-        _write(to_json(report, shown), args.json)
+        _write(to_json(report, results), args.json)
     return _exit_code(report, results)
 
 
@@ -100,7 +94,9 @@ def _exit_code(report: LoadReport, limits: tuple[LimitResult, ...]) -> int:
     if report.ended_early == "stopped":
         return INTERRUPTED
     void = any(note.level == "void" for note in report.notes)
-    return 1 if void or not all(one.kept for one in limits) else 0
+    kept = all(one.kept for one in limits)
+    errors_allowed = any(one.limit.metric == "errors" for one in limits)
+    return 1 if void or not kept or (report.errors and not errors_allowed) else 0
 
 
 def _shape(args: argparse.Namespace) -> Shape:
@@ -224,10 +220,8 @@ class _Watch:
         self._interrupted = True
 
     def __call__(self, progress: _native.Progress) -> bool:
-        rps = progress.requests * 1e9 / progress.elapsed_ns if progress.elapsed_ns else None
-        share = progress.elapsed_ns / progress.planned_ns if progress.planned_ns else 0.0
         phase = f"{progress.errors:,} failed" if progress.errors else "load"
-        self.line.show(self._name, phase, min(share, 1.0), rps)
+        self.line.show(self._name, phase, *share_and_rps(progress))
         return not self._interrupted
 
 

@@ -13,6 +13,7 @@ from pytest_fastr import _native
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.epochs import AppSource, Epoch, EpochPool
 from pytest_fastr.load import RequestSpec, build_request, describe_failures, failures
+from pytest_fastr.load.run import share_and_rps
 from pytest_fastr.mount import ServerProcess
 from pytest_fastr.mount.process import describe_exit
 
@@ -163,9 +164,7 @@ class _Control:
         self._show = show
 
     def __call__(self, progress: _native.Progress) -> None:
-        rps = progress.requests * 1e9 / progress.elapsed_ns if progress.elapsed_ns else None
-        share = progress.elapsed_ns / progress.planned_ns if progress.planned_ns else 0.0
-        self._show(progress.phase, min(share, 1.0), rps)
+        self._show(progress.phase, *share_and_rps(progress))
 
 
 def _target(server: ServerProcess) -> _native.Target:

@@ -19,6 +19,12 @@ Watch = Callable[[_native.Progress], bool]
 """Is shown the progress about every 50 ms; False ends the run with the report so far."""
 
 
+def share_and_rps(progress: _native.Progress) -> tuple[float, float | None]:
+    """The share of the planned time that is over (0 to 1; 0 where none is planned), and requests a second so far."""
+    share = min(progress.elapsed_ns / progress.planned_ns, 1.0) if progress.planned_ns else 0.0
+    return share, progress.requests * 1e9 / progress.elapsed_ns if progress.elapsed_ns else None
+
+
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """What is sent, how, and until when: for ``duration_s`` seconds, or exactly ``count`` requests where it is given.

@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from pytest_fastr.errors import ForkError, MountError, StartupError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
+from pytest_fastr.mount.fork_safety import refuse_threads
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import AppRef
 
@@ -39,9 +39,6 @@ _POLL_SECONDS = 0.005
 
 # During start-up, how often a silent server is asked whether it still lives.
 _STARTUP_POLL_SECONDS = 0.05
-
-# A joined thread is gone for Python a moment before it is for the kernel.
-_THREAD_END_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,29 +351,6 @@ def _drop_capturing_log_handlers() -> None:
     for handler in list(root.handlers):
         if type(handler).__module__.startswith("_pytest"):
             root.removeHandler(handler)
-
-
-def refuse_threads() -> None:
-    """Raises ForkError when this process has threads, which a forked child would lack."""
-    others = [one.name for one in threading.enumerate() if one is not threading.current_thread()]
-    deadline = time.monotonic() + _THREAD_END_SECONDS
-    while (native := _kernel_threads() - len(others) - 1) > 0 and not others and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    if native > 0:
-        others.append(f"{native} native thread{'s' if native > 1 else ''} of an extension or of faulthandler_timeout")
-    if others:
-        raise ForkError(
-            "an application object is measured in a fork of this process, but threads that do not survive a fork are "
-            f"running: {', '.join(others)}. Stop them before the perf test, or name the application as 'module:attr' "
-            '(for example app = "shop.main:app" in [tool.pytest-fastr]), which is started in a fresh process'
-        )
-
-
-def _kernel_threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 0
 
 
 def _peek_exit(pid: int) -> int | None:

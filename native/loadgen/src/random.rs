@@ -1,23 +1,19 @@
-//! Seeded chance: SplitMix64. A run with the same seed throws the same coins and has the same schedule.
+//! Seeded chance. A run with the same seed throws the same coins and has the same schedule.
+
+use fastr_stats::SplitMix64;
 
 /// A generator of random numbers. It is no secret, and only as good as a schedule needs it.
 #[derive(Clone, Debug)]
-pub(crate) struct Random {
-    state: u64,
-}
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(SplitMix64::new(seed))
     }
 
     /// Any 64 bits.
     pub(crate) fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.bits()
     }
 
     /// A number above 0 and below 1.

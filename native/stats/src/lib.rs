@@ -45,6 +45,7 @@ pub use error::StatsError;
 pub use histogram::{quantile, SparseHistogram};
 pub use judge::{judge, Judgement, Rule, Verdict};
 pub use look::{chance_of_red, extrapolated};
+pub use random::SplitMix64;
 pub use session::{session_estimate, SessionEstimate};
 pub use steady::is_steady;
 pub use variance::{pool_between_epochs, PooledVariance};

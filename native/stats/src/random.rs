@@ -1,17 +1,21 @@
-//! A small seeded generator for resampling: the same seed gives the same intervals, on every machine.
+//! A small seeded generator for resampling, and for the load generator's schedules: the same seed gives the same
+//! intervals, on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood 2014): 64 bits of state, passes the statistical batteries, needs no warm-up.
 #[derive(Debug, Clone)]
-pub(crate) struct SplitMix64 {
+pub struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A generator whose numbers all come from the seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         SplitMix64 { state: seed }
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Any 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,7 +25,7 @@ impl SplitMix64 {
 
     /// A number below `bound`, which must not be 0. The bias of `bound / 2^64` is far below any resampling error.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+        ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 }
 
@@ -32,7 +36,7 @@ mod tests {
     #[test]
     fn the_published_sequence_of_seed_1234567_comes_out() {
         let mut random = SplitMix64::new(1_234_567);
-        let drawn: Vec<u64> = (0..3).map(|_| random.next()).collect();
+        let drawn: Vec<u64> = (0..3).map(|_| random.bits()).collect();
         assert_eq!(
             drawn,
             [
