@@ -16,6 +16,8 @@ __all__ = [
     "ConnectionPlan",
     "Engine",
     "EpochEstimate",
+    "Feed",
+    "Floor",
     "Generator",
     "Histogram",
     "Judgement",
@@ -27,6 +29,7 @@ __all__ = [
     "Request",
     "RequestResult",
     "Send",
+    "Scenario",
     "SessionEstimate",
     "Side",
     "Target",
@@ -34,6 +37,7 @@ __all__ = [
     "WarmUpResult",
     "end_family",
     "judge_against_sessions",
+    "measure_floor",
     "once",
     "quantile_estimate",
     "run_load",
@@ -156,14 +160,91 @@ def end_family(leader: int, mark: str = ...) -> None:
 
 # ---- load -----------------------------------------------------------------------------------------------------------
 
+_Part = bytes | tuple[str, int] | tuple[Literal["base64"], Sequence[bytes | tuple[str, int]]]
+"""A piece of a template: bytes as they are; a slot and how its value is written, which is ``text`` (as it is),
+``field`` (a header field: control characters become spaces), ``url`` (percent-encoded), ``form`` (as in a form),
+``json_text`` (inside the quotes of a JSON string) or ``json_value`` (as JSON: text gets quotes, what was captured
+from JSON keeps its type); or other parts, in base64."""
+
+_Check = (
+    tuple[Literal["contains"], bytes]
+    | tuple[Literal["regex"], str]
+    | tuple[Literal["json"], str, str | None]
+    | tuple[Literal["header"], str, str | None]
+    | tuple[Literal["sha256"], bytes]
+    | tuple[Literal["length"], int]
+)
+"""What a good answer has, besides its status: a body that contains these bytes or matches a pattern, a JSON value (a
+pointer as in RFC 6901, and the value as JSON text; None: any), a header (its whole value; None: any), a body of this
+hash, or of so many bytes."""
+
+_Source = tuple[Literal["json", "header", "regex"], str]
+"""Where a value of an answer is: a JSON pointer, a header, or a pattern whose first group (or all of it) is the
+value."""
+
+_Capture = tuple[int, Literal["json", "header", "regex"], str]
+"""The slot that a value of an answer goes to, and its source."""
+
 @final
 class Request:
     """One HTTP/1.1 request, as the bytes on the wire.
 
-    ``status`` is the expected status code; None accepts 200-399.
+    ``status`` is the expected status code; None accepts 200-399. Every ``look_every``-th answer is checked. Raises
+    ValueError for a pattern or a pointer that is none.
     """
 
-    def __new__(cls, name: str, wire: bytes, head: bool, status: int | None) -> Request: ...
+    def __new__(
+        cls,
+        name: str,
+        wire: bytes,
+        status: int | None,
+        *,
+        checks: Sequence[_Check] = ...,
+        captures: Sequence[_Capture] = ...,
+        look_every: int = 1,
+    ) -> Request: ...
+    @staticmethod
+    def template(
+        name: str,
+        head: Sequence[_Part],
+        body: Sequence[_Part] | None,
+        status: int | None,
+        *,
+        checks: Sequence[_Check] = ...,
+        captures: Sequence[_Capture] = ...,
+        look_every: int = 1,
+    ) -> Request:
+        """A request that is put together when it is sent. ``head`` is the request line and the fields, each with its
+        CRLF, without the empty line and without a content-length; that is added for a ``body`` that is not None. The
+        first part of ``head`` is bytes that hold the method."""
+
+@final
+class Feed:
+    """Rows of values. Each flow that begins takes the next one, or one by chance where it is ``shuffled``, and puts its
+    columns into ``slots``. After the last row comes the first. Raises ValueError without rows, and for a row of
+    another width."""
+
+    def __new__(cls, slots: Sequence[int], rows: Sequence[Sequence[bytes]], *, shuffled: bool = False) -> Feed: ...
+
+_Step = tuple[int, float, float]
+"""The index of a request, and the least and the most seconds before it (after the answer to the step before)."""
+
+@final
+class Scenario:
+    """What users do: ``flows`` have a name, a weight and steps. Each time a user is free a flow is chosen in exact
+    proportion to the weights. ``start``: requests that each user sends once before the load begins; they are counted
+    nowhere. ``slots``: how many values a user holds. ``cookies``: whether a user keeps cookies. Values and cookies stay
+    from flow to flow. A flow ends when one of its requests fails."""
+
+    def __new__(
+        cls,
+        flows: Sequence[tuple[str, int, Sequence[_Step]]],
+        *,
+        start: Sequence[int] = ...,
+        feeds: Sequence[Feed] = ...,
+        slots: int = 0,
+        cookies: bool = False,
+    ) -> Scenario: ...
 
 @final
 class Target:
@@ -172,7 +253,15 @@ class Target:
     def __new__(cls, host: str, port: int, pids: Sequence[int]) -> Target: ...
     @staticmethod
     def unix(path: str, pids: Sequence[int]) -> Target:
-        """A server on a Unix socket. It cannot be a side of a paired run."""
+        """A server on a Unix socket."""
+
+    @staticmethod
+    def tls(
+        host: str, port: int, pids: Sequence[int], *, name: str, roots: bytes | None = None, verify: bool = True
+    ) -> Target:
+        """A server behind TLS, which must prove to be ``name``: by certificates that this machine trusts, or only those
+        of the PEM text ``roots``. Without ``verify`` it may be anyone. Raises ValueError for certificates or a name
+        that are none."""
 
 @final
 class Progress:
@@ -188,6 +277,9 @@ class Progress:
     def requests(self) -> int: ...
     @property
     def errors(self) -> int: ...
+    @property
+    def latest_ns(self) -> tuple[int, int] | None:
+        """The median and the 99th percentile of the response times of the last second."""
 
 _Control = Callable[[Progress], bool | None] | None
 """Is shown the progress about every 50 ms. What it raises ends the load; False ends a `run_load` with its result."""
@@ -253,8 +345,9 @@ class Answer:
 class Side:
     """The requests of one side, or of one stretch of load.
 
-    ``outcomes`` counts each kind by name: ``ok``, ``connect_refused``, ``connect_timeout``, ``connect_failed``,
-    ``reset``, ``eof``, ``timeout``, ``protocol_error``, ``unexpected_status``, ``check_failed``, ``unfinished``.
+    ``outcomes`` counts each kind by name: ``ok``, ``connect_refused``, ``connect_timeout``, ``fd_exhausted``,
+    ``connect_failed``, ``tls_failed``, ``reset``, ``eof``, ``timeout``, ``protocol_error``, ``unexpected_status``,
+    ``check_failed``, ``unfinished``.
     """
 
     @property
@@ -265,6 +358,12 @@ class Side:
     def outcomes(self) -> dict[str, int]: ...
     @property
     def statuses(self) -> dict[int, int]: ...
+    @property
+    def details(self) -> dict[str, dict[str, int]]:
+        """By outcome, why requests ended as they did, and how often: the kind of a protocol fault (``bad_head``,
+        ``head_too_long``, ``bad_status``, ``bad_content_length``, ``bad_chunk_size``, ``bad_chunk_end``,
+        ``surplus_bytes``), what the system said, which check failed."""
+
     @property
     def reconnects(self) -> int: ...
     @property
@@ -298,6 +397,23 @@ class Generator:
     def run_queue_wait(self) -> float | None: ...
     @property
     def steal(self) -> float | None: ...
+    @property
+    def cpu_ns(self) -> int | None: ...
+    @property
+    def spun(self) -> bool:
+        """Whether it spun before requests were due; ``utilisation`` is without that."""
+
+@final
+class Floor:
+    """What the generator itself takes: a closed loop on a server that does nothing."""
+
+    @property
+    def service(self) -> Histogram: ...
+    @property
+    def rps(self) -> float: ...
+    @property
+    def cpu_ns(self) -> float | None:
+        """CPU time of the load thread for a request."""
 
 @final
 class RequestResult:
@@ -309,6 +425,12 @@ class RequestResult:
     def ok(self) -> int: ...
     @property
     def failed(self) -> int: ...
+    @property
+    def outcomes(self) -> dict[str, int]: ...
+    @property
+    def statuses(self) -> dict[int, int]: ...
+    @property
+    def details(self) -> dict[str, dict[str, int]]: ...
     @property
     def service(self) -> Histogram: ...
     @property
@@ -335,6 +457,10 @@ class LoadResult:
     @property
     def lateness(self) -> Histogram:
         """How much later than due the generator started what it had to wait for."""
+
+    @property
+    def scheduled(self) -> int | None:
+        """How many requests (flows, in a scenario) were due in all; None in a closed loop and for a ``count``."""
 
     @property
     def most_queued(self) -> int:
@@ -366,6 +492,13 @@ class LoadResult:
     def timer_mode(self) -> str: ...
     @property
     def ended_early(self) -> Literal["dead", "error_rate", "stopped"] | None: ...
+    @property
+    def precision(self) -> float | None:
+        """Half the width of the 95 % interval of what ``precise`` names, as a share of it."""
+
+    @property
+    def flows(self) -> list[tuple[str, int, int]]:
+        """Of each flow: its name, how often it was completed, and how often it failed."""
 
 @final
 class WarmUpResult:
@@ -415,6 +548,8 @@ def run_load(
     *,
     seconds: float | None = None,
     count: int | None = None,
+    precise: tuple[float | None, float] | None = None,
+    scenario: Scenario | None = None,
     pacing: Pacing | None = None,
     drain: float | None = None,
     abort: tuple[float, float] | None = None,
@@ -423,10 +558,16 @@ def run_load(
 ) -> LoadResult:
     """One stretch, for ``seconds`` or exactly ``count`` requests, in a closed loop or as ``pacing`` says.
 
+    ``precise``: a quantile (None: the throughput) and half the width of its 95 % interval as a share, at which the run
+    ends before ``seconds``.
+    ``scenario`` says who sends which of the requests; without one they are sent in turn. A rate is of flows begun.
     ``drain``: seconds after which what is due and not over is given up (default: never). ``abort``: the share of failed
     requests that ends the run, and the seconds before which it does not. Raises ValueError without ``seconds`` or
     ``count``, and for a plan in which nothing could happen.
     """
+
+def measure_floor(connections: int, time: float) -> Floor:
+    """The generator alone on so many connections, for ``time`` seconds."""
 
 def warm_up(
     target: Target,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import json
 import os
+import re
+import runpy
 import secrets
 import shutil
 import signal
@@ -17,28 +21,48 @@ from pytest_fastr import _native
 from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError, ReportError
 from pytest_fastr.gate.atomic_file import replace_file
-from pytest_fastr.load.limits import LimitResult, hold, parse_limit_text
+from pytest_fastr.load.limits import Limit, LimitResult, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.request import RequestSpec, build_request
-from pytest_fastr.load.result import LoadReport
+from pytest_fastr.load.result import QUANTILES, LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
-from pytest_fastr.load.shape import Closed, Open, Shape, parse_stages
+from pytest_fastr.load.scenario import Scenario, scenario
+from pytest_fastr.load.search import RateSearch, search_rate
+from pytest_fastr.load.shape import Closed, Open, Precision, Shape, parse_stages
 from pytest_fastr.load.url import LoadTarget, parse_target
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import to_json
-from pytest_fastr.report.load_text import to_text
+from pytest_fastr.report.load_text import search_text, to_text
 
 INTERRUPTED = 130
+HIGHEST_RATE = 1_000_000.0
+MOST_PRECISE = 0.001
+PROBE_S = 1.0
+PER_TRY_S = 5.0
+UNTIL_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
-    parser.add_argument("url", metavar="URL", help="http://HOST:PORT/PATH, or http+unix://%%2Fpath%%2Fof.sock/PATH")
+    parser.add_argument(
+        "url", metavar="URL", help="http://HOST:PORT/PATH, https://..., or http+unix://%%2Fpath%%2Fof.sock/PATH"
+    )
     what = parser.add_argument_group("what is sent")
     what.add_argument("--method", help="default GET, or POST with a body")
     what.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="may be repeated")
     what.add_argument("--body", metavar="TEXT", help="the body; @FILE reads it from a file")
     what.add_argument(
         "--expect", type=int, metavar="STATUS", help="the status of a good answer (default: any 2xx or 3xx)"
+    )
+    what.add_argument(
+        "--check", action="append", default=[], metavar="CHECK",
+        help="what a good answer has besides: contains:TEXT, matches:REGEX, json:/POINTER=VALUE, json:/POINTER, "
+        "header:NAME=VALUE, header:NAME, sha256:HEX, bytes:N; may be repeated",
+    )  # fmt: skip
+    what.add_argument("--check-every", type=int, default=1, metavar="N", help="check every N-th answer only (1)")
+    what.add_argument("--auth", metavar="USER:PASSWORD", help="HTTP Basic authentication")
+    what.add_argument("--cookies", action="store_true", help="each user keeps cookies")
+    what.add_argument(
+        "--scenario", metavar="FILE.py:NAME", help="a load.scenario(...) instead; the URL is only the server then"
     )
     what.add_argument("--timeout", default="10s", metavar="TIME", help="after which a request counts as failed (10s)")
     what.add_argument("--no-keep-alive", action="store_true", help="a new connection for every request")
@@ -55,6 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--duration", metavar="TIME", help="how long (10s, or as long as the stages)")
     when.add_argument("--requests", type=int, metavar="N", help="exactly so many requests instead")
     when.add_argument(
+        "--until", metavar="VALUE:PERCENT",
+        help="end when a value is known so precisely: rps:1%%, p50:2%%, p99:5%% (half of its 95 %% interval)",
+    )  # fmt: skip
+    when.add_argument(
+        "--find-rate", action="store_true",
+        help="search the highest rate that keeps every --limit; --duration is that of each try (5s)",
+    )  # fmt: skip
+    when.add_argument(
         "--drain", default="10s", metavar="TIME", help="how long the end waits for what is not over (10s)"
     )
     when.add_argument("--abort-errors", metavar="PERCENT", help="end when more than this share failed, such as 20%%")
@@ -66,7 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     out.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output")
     out.add_argument("--seed", type=int, help="of arrivals and think times (default: a new one)")
-    out.add_argument("--allow-remote", action="store_true", help="load another machine than this one")
+    out.add_argument("--pid", type=int, help="the server's process: its CPU time and memory are reported")
+    to = parser.add_argument_group("to whom")
+    to.add_argument("--allow-remote", action="store_true", help="load another machine than this one")
+    to.add_argument("--cacert", metavar="FILE", help="https: trust the certificates of this PEM file only")
+    to.add_argument("--insecure", action="store_true", help="https: the server may be anyone")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,17 +112,27 @@ def run(args: argparse.Namespace) -> int:
     """
     limits = tuple(parse_limit_text(text) for text in args.limit)
     shape = _shape(args)
-    target = parse_target(args.url, args.allow_remote)
+    target = _target(args)
     plan = _plan(args, shape, target)
     if args.json not in (None, "-") and not Path(args.json).absolute().parent.is_dir():
         raise LoadError(f"--json {args.json}: there is no such folder")
+    search = None
     with _progress(plan, quiet=args.json == "-") as watch:
-        report = run_plan(plan, target, watch)
+        if args.find_rate:
+            search = _search(args, limits, plan, target, watch)
+            report = (search.highest or search.steps[-1]).report
+        else:
+            report = run_plan(plan, target, watch)
     results = hold(report, limits)
     if args.json != "-":
-        sys.stdout.write(to_text(report, results, min(shutil.get_terminal_size().columns, 100)))
+        width = min(shutil.get_terminal_size().columns, 100)
+        if search is not None:
+            sys.stdout.write(search_text(search, width) + "\n")
+        sys.stdout.write(to_text(report, results, width))
     if args.json is not None:
-        _write(to_json(report, results), args.json)
+        _write(to_json(report, results, search), args.json)
+    if search is not None:
+        return INTERRUPTED if search.stopped else int(search.highest is None)
     return _exit_code(report, results)
 
 
@@ -95,8 +141,64 @@ def _exit_code(report: LoadReport, limits: tuple[LimitResult, ...]) -> int:
         return INTERRUPTED
     void = any(note.level == "void" for note in report.notes)
     kept = all(one.kept for one in limits)
-    errors_allowed = any(one.limit.metric == "errors" for one in limits)
+    errors_allowed = errors_are_limited(tuple(one.limit for one in limits))
     return 1 if void or not kept or (report.errors and not errors_allowed) else 0
+
+
+def _search(
+    args: argparse.Namespace, limits: tuple[Limit, ...], plan: LoadPlan, target: LoadTarget, watch: _Watch
+) -> RateSearch:
+    if not limits:
+        raise LoadError("--find-rate needs a --limit that tells when a rate is too high, such as --limit 'p99<50ms'")
+    given = [
+        option
+        for option in ("rate", "stages", "requests", "until", "think", "max_queue")
+        if getattr(args, option) is not None
+    ]
+    if given:
+        raise LoadError(f"--find-rate tries rates of its own: leave --{given[0].replace('_', '-')} out")
+    watch.name = "capacity"
+    probe = run_plan(replace(plan, shape=Closed(plan.connections), duration_s=PROBE_S), target, watch)
+    if not probe.ok:
+        raise LoadError("--find-rate: no request was answered as expected, so there is no rate to search from")
+
+    def at(rate: float) -> LoadReport:
+        watch.name = f"{rate:,.0f}/s"
+        return run_plan(replace(plan, shape=Open(rate, plan.connections, args.poisson)), target, watch)
+
+    return search_rate(at, limits, probe.rps)
+
+
+def _target(args: argparse.Namespace) -> LoadTarget:
+    roots = None
+    if args.cacert is not None:
+        roots = _read(args.cacert, f"--cacert {args.cacert}")
+    if args.pid is not None and not _is_alive(args.pid):
+        raise LoadError(f"--pid {args.pid}: there is no such process")
+    return parse_target(
+        args.url,
+        args.allow_remote,
+        roots=roots,
+        verify=not args.insecure,
+        pids=() if args.pid is None else (args.pid,),
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid > 0
+
+
+def _read(path: str, option: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise LoadError(f"{option}: {error.strerror or error}") from None
 
 
 def _shape(args: argparse.Namespace) -> Shape:
@@ -104,14 +206,17 @@ def _shape(args: argparse.Namespace) -> Shape:
     stages = parse_stages(args.stages) if args.stages is not None else ()
     if args.rate is None:
         for option, given in (("--poisson", args.poisson), ("--max-queue", args.max_queue is not None)):
-            if given:
+            if given and not args.find_rate:
                 raise LoadError(f"{option} belongs to a rate: give --rate too")
         most = max((int(-(-stage.target // 1)) for stage in stages), default=users)
         return Closed(max(1, most if stages else users), _think(args.think), stages)
     if args.think is not None:
         raise LoadError("--think belongs to users who wait for answers: leave --rate out, or --think")
-    if not args.rate >= 0 or args.rate > 1e9 or (args.rate == 0 and not stages):
-        raise LoadError(f"--rate {args.rate:g}: must be above 0")
+    if not 0 <= args.rate <= HIGHEST_RATE or (args.rate == 0 and not stages):
+        raise LoadError(f"--rate {args.rate:g}: must be above 0 and at most {HIGHEST_RATE:,.0f}")
+    for stage in stages:
+        if stage.target > HIGHEST_RATE:
+            raise LoadError(f"--stages: a rate of {stage.target:g} is more than {HIGHEST_RATE:,.0f}")
     most_queued = None if args.max_queue is None else _count(args.max_queue, "--max-queue")
     return Open(args.rate, users, args.poisson, stages, most_queued)
 
@@ -119,21 +224,106 @@ def _shape(args: argparse.Namespace) -> Shape:
 def _plan(args: argparse.Namespace, shape: Shape, target: LoadTarget) -> LoadPlan:
     if args.requests is not None and args.duration is not None:
         raise LoadError("give --duration or --requests, not both")
+    if args.requests is not None and args.until is not None:
+        raise LoadError("give --requests or --until, not both")
     lasting = sum(stage.duration_s for stage in shape.stages)
-    duration_s = parse_duration(args.duration, "--duration") if args.duration is not None else lasting or 10.0
+    usual_s = PER_TRY_S if args.find_rate else UNTIL_S if args.until is not None else 10.0
+    duration_s = parse_duration(args.duration, "--duration") if args.duration is not None else lasting or usual_s
     abort = None
     if args.abort_errors is not None:
         abort = (_percent(args.abort_errors, "--abort-errors"), parse_duration(args.abort_grace, "--abort-grace"))
     return LoadPlan(
-        request=_request(args, target),
+        scenario=_scenario(args, target),
         shape=shape,
         duration_s=duration_s,
         count=None if args.requests is None else _count(args.requests, "--requests"),
+        precision=None if args.until is None else _precision(args.until),
         keep_alive=not args.no_keep_alive,
         drain_s=parse_duration(args.drain, "--drain"),
         abort=abort,
         seed=secrets.randbits(32) if args.seed is None else args.seed % 2**64,
     )
+
+
+def _scenario(args: argparse.Namespace, target: LoadTarget) -> Scenario:
+    if args.scenario is None:
+        return scenario(_request(args, target), cookies=args.cookies)
+    for option in ("method", "body", "expect", "auth"):
+        if getattr(args, option) is not None:
+            raise LoadError(f"--{option} belongs to a single request, and --scenario has its own")
+    if args.header or args.check or args.cookies:
+        raise LoadError("--header, --check and --cookies belong to a single request, and --scenario has its own")
+    if args.no_keep_alive:
+        raise LoadError("--no-keep-alive belongs to a single request, not to --scenario")
+    path, colon, name = args.scenario.rpartition(":")
+    if not colon or not path:
+        raise LoadError(f"--scenario {args.scenario}: write FILE.py:NAME")
+    return _named_scenario(path, name)
+
+
+def _named_scenario(path: str, name: str) -> Scenario:
+    """Runs a file, and returns the scenario of this name in it."""
+    option = f"--scenario {path}:{name}"
+    if not Path(path).is_file():
+        raise LoadError(f"{option}: there is no such file")
+    folder = str(Path(path).absolute().parent)
+    sys.path.insert(0, folder)
+    try:
+        names = runpy.run_path(path)
+    except Exception as error:
+        raise LoadError(f"{option}: the file fails with {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    found = names.get(name)
+    if isinstance(found, RequestSpec):
+        found = scenario(found)
+    if not isinstance(found, Scenario):
+        has = "has no such name" if found is None else f"has a {type(found).__name__} of that name"
+        raise LoadError(f"{option}: the file {has}; it must be a load.scenario(...)")
+    return found
+
+
+def _precision(text: str) -> Precision:
+    value, colon, share = text.partition(":")
+    name = value.strip()
+    if not colon or (name != "rps" and name not in QUANTILES):
+        raise LoadError(f"--until {text}: write VALUE:PERCENT, such as p99:5%; known are rps, {', '.join(QUANTILES)}")
+    within = _percent(share, "--until")
+    if within < MOST_PRECISE:
+        raise LoadError(f"--until {text}: no run is as precise as that; the smallest is {MOST_PRECISE:.1%}")
+    return Precision(None if name == "rps" else QUANTILES[name], within)
+
+
+def _check(text: str) -> _native._Check:
+    kind, colon, what = text.partition(":")
+    subject, equals, value = what.partition("=")
+    if not colon or not what:
+        raise LoadError(f"--check {text!r}: write KIND:WHAT, such as contains:ok")
+    if kind == "contains":
+        return ("contains", what.encode())
+    if kind == "matches":
+        return ("regex", what)
+    if kind == "json":
+        return ("json", subject, _json_text(value) if equals else None)
+    if kind == "header":
+        return ("header", subject.strip(), value.strip() if equals else None)
+    if kind == "sha256" and re.fullmatch("[0-9a-fA-F]{64}", what):
+        return ("sha256", bytes.fromhex(what))
+    if kind == "bytes" and what.isascii() and what.isdigit() and len(what) < 16:
+        return ("length", int(what))
+    raise LoadError(
+        f"--check {text!r}: known are contains:TEXT, matches:REGEX, json:/POINTER=VALUE, header:NAME=VALUE, "
+        "sha256:64_HEX_DIGITS and bytes:N"
+    )
+
+
+def _json_text(value: str) -> str:
+    """A value as JSON: what is none is meant as text."""
+    try:
+        json.loads(value)
+    except ValueError:
+        return json.dumps(value)
+    return value
 
 
 def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
@@ -144,6 +334,11 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
             raise LoadError(f"--header {field!r}: write 'NAME: VALUE'")
         headers[name.strip()] = value.strip()
     body = _body(args.body)
+    if args.auth is not None:
+        user, colon, password = args.auth.partition(":")
+        if not colon:
+            raise LoadError("--auth: write USER:PASSWORD")
+        headers["authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     request = build_request(
         args.method or ("GET" if body is None else "POST"),
         target.path,
@@ -152,16 +347,18 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         expect=args.expect,
         timeout_s=parse_duration(args.timeout, "--timeout"),
     )
-    return replace(request, close=args.no_keep_alive)
+    return replace(
+        request,
+        close=args.no_keep_alive,
+        checks=tuple(_check(text) for text in args.check),
+        look_every=_count(args.check_every, "--check-every"),
+    )
 
 
 def _body(given: str | None) -> bytes | str | None:
     if given is None or not given.startswith("@"):
         return given
-    try:
-        return Path(given[1:]).read_bytes()
-    except OSError as error:
-        raise LoadError(f"--body {given}: {error.strerror or error}") from None
+    return _read(given[1:], f"--body {given}")
 
 
 def _think(given: str | None) -> tuple[float, float] | None:
@@ -197,7 +394,7 @@ def _progress(plan: LoadPlan, quiet: bool) -> Iterator[_Watch]:
     stream = sys.stderr
     enabled = stream.isatty() and os.environ.get("TERM") != "dumb" and not quiet
     width = os.get_terminal_size(stream.fileno()).columns if enabled else 80
-    watch = _Watch(LiveLine(stream, enabled, width), plan.request.name)
+    watch = _Watch(LiveLine(stream, enabled, width), plan.scenario.name)
     before = signal.signal(signal.SIGINT, watch.interrupt)
     try:
         yield watch
@@ -211,7 +408,7 @@ class _Watch:
 
     def __init__(self, line: LiveLine, name: str) -> None:
         self.line = line
-        self._name = name
+        self.name = name
         self._interrupted = False
 
     def interrupt(self, _number: int, _frame: object) -> None:
@@ -221,7 +418,8 @@ class _Watch:
 
     def __call__(self, progress: _native.Progress) -> bool:
         phase = f"{progress.errors:,} failed" if progress.errors else "load"
-        self.line.show(self._name, phase, *share_and_rps(progress))
+        p50, p99 = (ns / 1000 for ns in progress.latest_ns) if progress.latest_ns else (None, None)
+        self.line.show(self.name, phase, *share_and_rps(progress), p50, p99)
         return not self._interrupted
 
 

@@ -185,7 +185,7 @@ def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase
     died = _death(server)
     if not bad:
         raise MeasurementError(f"{request.name}: nothing was measured during the {phase}{died}")
-    told = describe_failures(side.outcomes, side.statuses, request.expect)
+    told = describe_failures(side.outcomes, side.statuses, request.expect, side.details)
     raise MeasurementError(f"{request.name}: during the {phase} {told}{died}")
 
 

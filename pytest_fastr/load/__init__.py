@@ -1,13 +1,78 @@
-"""What is sent to a server under test, and what its answers mean."""
+"""What is sent to a server under test, and what its answers mean.
 
+For scenarios, as docs/scenarios.md has them::
+
+    from pytest_fastr import load
+
+    login = load.post("/login", json={"name": "${name}"}, capture={"token": load.json_at("/token")})
+    items = load.get("/items", headers={"authorization": "Bearer ${token}"}, check=[load.contains("id")])
+    shop = load.scenario(items, start=[login], feeds=[load.csv("users.csv")])
+"""
+
+from pytest_fastr.load.check import (
+    body_bytes,
+    body_hash,
+    contains,
+    header,
+    header_has,
+    header_is,
+    json_at,
+    json_has,
+    json_is,
+    matched,
+    matches,
+)
+from pytest_fastr.load.feed import Feed, csv, feed, json_lines
+from pytest_fastr.load.holes import Var, var
 from pytest_fastr.load.outcome import describe_failures, describe_outcome, describe_status, failures
 from pytest_fastr.load.request import RequestSpec, build_request
+from pytest_fastr.load.scenario import (
+    Flow,
+    Scenario,
+    delete,
+    flow,
+    get,
+    head,
+    patch,
+    post,
+    put,
+    request,
+    scenario,
+)
 
 __all__ = [
+    "Feed",
+    "Flow",
     "RequestSpec",
+    "Scenario",
+    "Var",
+    "body_bytes",
+    "body_hash",
     "build_request",
+    "contains",
+    "csv",
+    "delete",
     "describe_failures",
     "describe_outcome",
     "describe_status",
     "failures",
+    "feed",
+    "flow",
+    "get",
+    "head",
+    "header",
+    "header_has",
+    "header_is",
+    "json_at",
+    "json_has",
+    "json_is",
+    "json_lines",
+    "matched",
+    "matches",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "scenario",
+    "var",
 ]

@@ -28,14 +28,21 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LimitResult:
-    """A limit and the value it was held against; None: the run could not tell, which is not kept either."""
+    """A limit and the value it was held against; None: the run was too short to tell."""
 
     limit: Limit
     value: float | None
+    at_most: bool = False
+    """The value is a bound: there were too few answers for the quantile, which is no longer than the longest."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the run could tell."""
+        return self.value is not None
 
     @property
     def kept(self) -> bool:
-        """Whether the value lies on the right side of the bound."""
+        """Whether the value is known and lies on the right side of the bound."""
         if self.value is None:
             return False
         return self.value < self.limit.bound if self.limit.sign == "<" else self.value > self.limit.bound
@@ -63,13 +70,27 @@ def parse_limit_text(text: str) -> Limit:
     if metric == "errors":
         if sign != "<" or unit != "%":
             raise LoadError(f"limit {text!r}: errors have an upper limit in percent, such as errors<1%")
+        if value > 100:
+            raise LoadError(f"limit {text!r}: no more than 100 % of the requests can fail")
         return Limit(text.strip(), metric, sign, value / 100)
     raise LoadError(f"limit {text!r}: unknown metric {metric!r}; known are {_KNOWN}")
 
 
 def hold(report: LoadReport, limits: tuple[Limit, ...]) -> tuple[LimitResult, ...]:
     """Every limit with the value it is held against."""
-    return tuple(LimitResult(limit, _value(report, limit.metric)) for limit in limits)
+    return tuple(_hold(report, limit) for limit in limits)
+
+
+def errors_are_limited(limits: tuple[Limit, ...]) -> bool:
+    """Whether a limit says how many requests may fail; without one none may."""
+    return any(limit.metric == "errors" for limit in limits)
+
+
+def _hold(report: LoadReport, limit: Limit) -> LimitResult:
+    value, longest = _value(report, limit.metric), report.response.max_us
+    if value is None and limit.metric in QUANTILES and longest is not None and longest < limit.bound:
+        return LimitResult(limit, longest, at_most=True)
+    return LimitResult(limit, value)
 
 
 def _value(report: LoadReport, metric: str) -> float | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pytest_fastr import _native
 from pytest_fastr.errors import LoadError
+from pytest_fastr.load import holes
 from pytest_fastr.mount.runtime import Address
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -36,17 +38,66 @@ class RequestSpec:
     timeout_s: float = 10.0
     close: bool = False
     """Asks the server to close the connection after its answer."""
+    checks: tuple[_native._Check, ...] = ()
+    """What a good answer has besides its status."""
+    captures: tuple[tuple[str, _native._Source], ...] = ()
+    """Names, and where in a good answer their values are, for later requests of the same user."""
+    look_every: int = 1
+    """Every so-manieth answer is checked."""
+    auth: str | None = None
+    """User and password of HTTP Basic authentication, with a colon between them."""
 
     def native(self, address: Address) -> _native.Request:
-        """The request's bytes for a server at ``address``."""
+        """The request for a server at ``address``."""
         host = f"[{address.host}]" if ":" in address.host else address.host
         return self.native_for(f"{host}:{address.port}")
 
-    def native_for(self, host: str) -> _native.Request:
-        """The request's bytes for a server that is known as ``host``."""
-        return _native.Request(self.name, self._wire(host), self.method == "HEAD", self.expect)
+    def native_for(self, host: str, slots: Mapping[str, int] | None = None) -> _native.Request:
+        """The request for a server that is known as ``host``. ``slots`` has the placeholders that it uses, and the
+        names that it captures. Raises ValueError for a pattern or a JSON pointer that is none."""
+        slots = slots or {}
+        captures = [(slots[name], *source) for name, source in self.captures]
+        line, *fields = self._head(host)
+        if not self.placeholders:
+            wire = "\r\n".join([line, *fields, *self._basic(), *self._length(), "", ""]).encode("latin-1") + self.body
+            return _native.Request(
+                self.name, wire, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
+            )
+        head: list[_native._Part] = [
+            *holes.parts(f"{line}\r\n".encode("latin-1"), "url", slots),
+            *holes.parts("".join(f"{field}\r\n" for field in fields).encode("latin-1"), "field", slots),
+        ]
+        if self.auth is not None:
+            head += [b"authorization: Basic ", ("base64", holes.parts(self.auth.encode(), "text", slots)), b"\r\n"]
+        body = holes.parts(self.body, self._body_form(), slots) if self._length() else None
+        return _native.Request.template(
+            self.name, head, body, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
+        )
 
-    def _wire(self, host: str) -> bytes:
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The names of the values that it needs, in their order."""
+        texts = [self.path, *(value for _, value in self.headers), self.auth or ""]
+        return holes.names(b"\n".join([*(text.encode() for text in texts), self.body]))
+
+    def _basic(self) -> list[str]:
+        if self.auth is None:
+            return []
+        return ["authorization: Basic " + base64.b64encode(self.auth.encode()).decode()]
+
+    def _length(self) -> list[str]:
+        if self.body or self.method in ("POST", "PUT", "PATCH"):
+            return [f"content-length: {len(self.body)}"]
+        return []
+
+    def _body_form(self) -> str:
+        kinds = [value.partition(";")[0].strip() for name, value in self.headers if name.lower() == "content-type"]
+        if kinds and (kinds[0] == "application/json" or kinds[0].endswith("+json")):
+            return "json_text"
+        return "form" if kinds == ["application/x-www-form-urlencoded"] else "text"
+
+    def _head(self, host: str) -> list[str]:
+        """The request line and the fields, without the length of the body."""
         given = {name.lower() for name, _ in self.headers}
         lines = [f"{self.method} {self.path} HTTP/1.1"]
         if "host" not in given:
@@ -58,9 +109,7 @@ class RequestSpec:
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.close:
             lines.append("connection: close")
-        if self.body or self.method in ("POST", "PUT", "PATCH"):
-            lines.append(f"content-length: {len(self.body)}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+        return lines
 
 
 def build_request(
@@ -74,6 +123,7 @@ def build_request(
     expect: int | None = 200,
     name: str | None = None,
     timeout_s: float = 10.0,
+    checks: Sequence[_native._Check] = (),
 ) -> RequestSpec:
     """Checks and builds a request. Raises LoadError that names the argument to change.
 
@@ -85,6 +135,7 @@ def build_request(
         expect: the status that makes an answer good; None takes any from 200 to 399.
         name: how reports call it; default ``METHOD /path``.
         timeout_s: seconds after which a request counts as failed.
+        checks: what a good answer has besides its status.
     """
     method = method.upper()
     if not method or not _TOKEN.issuperset(method):
@@ -104,6 +155,7 @@ def build_request(
         expect=expect,
         name=name or f"{method} {target}",
         timeout_s=timeout_s,
+        checks=tuple(checks),
     )
 
 
@@ -139,7 +191,7 @@ def _content(json: Any, data: Mapping[str, QueryValue] | bytes | str | None) -> 
         raise LoadError("give json= or data=, not both")
     if json is not None:
         try:
-            return jsonlib.dumps(json, separators=(",", ":")).encode(), "application/json"
+            return jsonlib.dumps(json, separators=(",", ":"), allow_nan=False).encode(), "application/json"
         except (TypeError, ValueError) as error:
             raise LoadError(f"json= cannot be written as JSON: {error}") from None
     if data is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_fastr import _native
+from pytest_fastr.errors import LoadError
 from pytest_fastr.load.outcome import failures
 from pytest_fastr.load.shape import Open, Shape
 
@@ -46,15 +47,82 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """What the generator alone takes, on a server that does nothing, with as many connections."""
+
+    p50_us: float | None
+    p99_us: float | None
+    rps: float
+    cpu_us_per_request: float | None
+
+    @classmethod
+    def of(cls, floor: _native.Floor) -> Floor:
+        """The values of a native floor."""
+        return cls(
+            p50_us=_us(floor.service.quantile_ns(0.5)),
+            p99_us=_us(floor.service.quantile_ns(0.99)),
+            rps=floor.rps,
+            cpu_us_per_request=_us(floor.cpu_ns),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Generator:
     """How the generator fared. Shares are of wall time, 0 to 1; None where the system does not tell."""
 
     utilisation: float | None
     run_queue_wait: float | None
     steal: float | None
+    cpu_us_per_request: float | None
     timer: str
     lateness: Times
     """How much later than due it started what it had to wait for."""
+    floor: Floor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What became of requests: counts of each kind, of unexpected status codes, and of reasons by kind."""
+
+    outcomes: Mapping[str, int]
+    statuses: Mapping[int, int]
+    details: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReport:
+    """One request of a scenario."""
+
+    name: str
+    requests: int
+    ok: int
+    rps: float
+    """Good answers a second."""
+    outcomes: Failures
+    service: Times
+    response: Times
+
+    @property
+    def errors(self) -> int:
+        """Requests that were not answered as expected."""
+        return self.requests - self.ok
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReport:
+    """One flow of a scenario: how often all of it went well, and how often it ended at a failure."""
+
+    name: str
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the server's processes used. None: not known."""
+
+    cpu_us_per_request: float | None = None
+    peak_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +130,37 @@ class LoadReport:
     """One stretch of load."""
 
     url: str
-    request: str
+    scenario: str
     shape: str
     is_open: bool
+    is_ramp: bool
+    """The rate, or the number of users, changed on purpose."""
     transport: str
     duration_s: float
     requests: int
     outcomes: Mapping[str, int]
     statuses: Mapping[int, int]
     """Unexpected status codes."""
+    details: Mapping[str, Mapping[str, int]]
+    """By outcome: reasons, and how often."""
     bytes_received: int
     service: Times
     response: Times
     connect: Times
-    scheduled: float | None
-    """Requests that were due in all; None in a closed loop."""
+    by_request: tuple[RequestReport, ...]
+    flows: tuple[FlowReport, ...]
+    scheduled: int | None
+    """Requests (or flows) that were due in all; None in a closed loop and for a number of requests."""
     most_queued: int
     unsent: int
     dropped: int
     reconnects: int
     balance: tuple[int, int]
     ended_early: str | None
+    precision: float | None
+    """Half the width of the 95 % interval of what was to be known, as a share; None: not asked for, or not to tell."""
     generator: Generator
+    server: Server
     bins: tuple[tuple[int, int], ...]
     """Good and failed answers of each 100 ms."""
     seconds: tuple[tuple[int, int, int, int], ...]
@@ -105,43 +182,80 @@ class LoadReport:
         """Good answers a second."""
         return self.ok / self.duration_s if self.duration_s else 0.0
 
+    def p(self, percent: float) -> float:
+        """The response time in microseconds that ``percent`` of the requests kept. Raises LoadError for a percentile
+        that was not kept, and where fewer than ten answers lie beyond it: such a number would be chance."""
+        name = f"p{percent:g}".replace(".", "")
+        if name not in QUANTILES:
+            raise LoadError(f"p({percent:g}) is not kept: known are {', '.join(QUANTILES)}")
+        value = self.response.quantiles_us[name]
+        if value is None:
+            raise LoadError(f"p({percent:g}): fewer than ten answers lie beyond it; load for longer")
+        return value
+
 
 def report_of(
-    result: _native.LoadResult, url: str, request: str, shape: Shape, transport: str, due_s: float
+    result: _native.LoadResult, url: str, scenario: str, shape: Shape, transport: str, duration_s: float
 ) -> LoadReport:
-    """The report of a native result. ``due_s``: how long requests were due."""
+    """The report of a native result. ``duration_s``: how long requests were due, and waited for."""
     side = result.side
-    is_open = isinstance(shape, Open)
     return LoadReport(
         url=url,
-        request=request,
+        scenario=scenario,
         shape=str(shape),
-        is_open=is_open,
+        is_open=isinstance(shape, Open),
+        is_ramp=bool(shape.stages),
         transport=transport,
-        duration_s=side.duration_ns / 1e9,
+        duration_s=duration_s,
         requests=side.requests,
         outcomes=side.outcomes,
         statuses=side.statuses,
+        details=side.details,
         bytes_received=side.bytes_received,
         service=Times.of(result.service),
         response=Times.of(result.response),
         connect=Times.of(result.connect),
-        scheduled=shape.scheduled(due_s) if isinstance(shape, Open) else None,
+        by_request=tuple(_request_report(one, duration_s) for one in result.per_request),
+        flows=tuple(FlowReport(*flow) for flow in result.flows),
+        scheduled=result.scheduled,
         most_queued=result.most_queued,
         unsent=result.unsent,
         dropped=result.dropped,
         reconnects=side.reconnects,
         balance=result.balance,
         ended_early=result.ended_early,
-        generator=Generator(
-            utilisation=result.generator.utilisation,
-            run_queue_wait=result.generator.run_queue_wait,
-            steal=result.generator.steal,
-            timer=result.timer_mode,
-            lateness=Times.of(result.lateness),
+        precision=result.precision,
+        generator=_generator(result),
+        server=Server(
+            None if side.cpu_ns is None or not side.requests else side.cpu_ns / side.requests / 1000,
+            side.peak_rss_bytes,
         ),
         bins=tuple(result.bins),
         seconds=tuple(result.seconds),
+    )
+
+
+def _request_report(result: _native.RequestResult, duration_s: float) -> RequestReport:
+    return RequestReport(
+        name=result.name,
+        requests=result.ok + result.failed,
+        ok=result.ok,
+        rps=result.ok / duration_s if duration_s else 0.0,
+        outcomes=Failures(result.outcomes, result.statuses, result.details),
+        service=Times.of(result.service),
+        response=Times.of(result.response),
+    )
+
+
+def _generator(result: _native.LoadResult) -> Generator:
+    generator, requests = result.generator, result.side.requests
+    return Generator(
+        utilisation=generator.utilisation,
+        run_queue_wait=generator.run_queue_wait,
+        steal=generator.steal,
+        cpu_us_per_request=None if generator.cpu_ns is None or not requests else generator.cpu_ns / requests / 1000,
+        timer=f"{result.timer_mode}, spinning" if generator.spun else result.timer_mode,
+        lateness=Times.of(result.lateness),
     )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pytest_fastr import _native
 from pytest_fastr.errors import LoadError
-from pytest_fastr.load.request import RequestSpec
-from pytest_fastr.load.result import LoadReport, report_of
-from pytest_fastr.load.shape import Open, Shape
+from pytest_fastr.load.result import Floor, LoadReport, report_of
+from pytest_fastr.load.scenario import Scenario
+from pytest_fastr.load.shape import Open, Precision, Shape
 from pytest_fastr.load.url import LoadTarget
 from pytest_fastr.load.validity import notes
 
 CONNECT_TIMEOUT_S = 5.0
+FLOOR_S = 0.01
+# What the process has open besides, with room to spare.
+OTHER_FILES = 64
 
 Watch = Callable[[_native.Progress], bool]
 """Is shown the progress about every 50 ms; False ends the run with the report so far."""
@@ -27,51 +33,86 @@ def share_and_rps(progress: _native.Progress) -> tuple[float, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What is sent, how, and until when: for ``duration_s`` seconds, or exactly ``count`` requests where it is given.
+    """What is sent, how, and until when: for ``duration_s`` seconds, or exactly ``count`` requests where it is given,
+    or for at most ``duration_s`` seconds until a value is known with ``precision``.
 
     ``drain_s``: how long the end of the duration waits for what is due and not over. ``abort``: the share of failed
     requests that ends the run, and the seconds before which it does not.
     """
 
-    request: RequestSpec
+    scenario: Scenario
     shape: Shape
     duration_s: float = 10.0
     count: int | None = None
+    precision: Precision | None = None
     keep_alive: bool = True
     drain_s: float = 10.0
     abort: tuple[float, float] | None = None
     seed: int = 0
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are at most."""
+        return self.shape.connections if isinstance(self.shape, Open) else self.shape.users
 
-def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch) -> LoadReport:
+
+def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch | None = None) -> LoadReport:
     """Loads the target. Raises LoadError for a plan that cannot be carried out."""
-    shape = plan.shape
-    connections = _native.ConnectionPlan(
-        shape.connections if isinstance(shape, Open) else shape.users,
-        plan.keep_alive,
-        CONNECT_TIMEOUT_S,
-        plan.request.timeout_s,
-    )
+    precise = plan.precision
+    requests, scenario = plan.scenario.native_for(target.host)
+    connections = _native.ConnectionPlan(plan.connections, plan.keep_alive, CONNECT_TIMEOUT_S, plan.scenario.timeout_s)
     try:
-        result = _native.run_load(
-            target.native(),
-            [plan.request.native_for(target.host)],
-            connections,
-            seconds=None if plan.count is not None else plan.duration_s,
-            count=plan.count,
-            pacing=shape.native(),
-            drain=plan.drain_s,
-            abort=plan.abort,
-            seed=plan.seed,
-            control=watch,
-        )
+        with _open_files(plan.connections):
+            floor = measured_floor(plan.connections)
+            result = _native.run_load(
+                target.native(),
+                requests,
+                connections,
+                seconds=None if plan.count is not None else plan.duration_s,
+                count=plan.count,
+                precise=None if precise is None else (precise.quantile, precise.within),
+                scenario=scenario,
+                pacing=plan.shape.native(),
+                drain=plan.drain_s,
+                abort=plan.abort,
+                seed=plan.seed,
+                control=watch,
+            )
     except (ValueError, OSError) as error:
         raise LoadError(str(error)) from error
-    due_s = min(plan.duration_s, result.side.duration_ns / 1e9) if result.ended_early else plan.duration_s
-    report = report_of(result, target.url, plan.request.name, shape, target.transport, due_s)
-    if plan.count is not None:
-        report = replace(report, scheduled=None)
-    elif report.is_open:
+    ended_s = result.side.duration_ns / 1e9
+    if isinstance(plan.shape, Open) and plan.count is None and precise is None and result.ended_early is None:
         # The rate holds for the time in which requests were due, also when the last answer came before its end.
-        report = replace(report, duration_s=max(report.duration_s, due_s))
-    return replace(report, notes=notes(report, result.service))
+        ended_s = max(ended_s, plan.duration_s)
+    report = report_of(result, target.url, plan.scenario.name, plan.shape, target.transport, ended_s)
+    report = replace(report, generator=replace(report.generator, floor=floor))
+    return replace(report, notes=notes(report, result.service, precise))
+
+
+@lru_cache(maxsize=32)
+def measured_floor(connections: int) -> Floor:
+    """What the generator alone takes with so many connections. Measured once in a process.
+
+    Raises OSError or ValueError where no server can be started for it.
+    """
+    return Floor.of(_native.measure_floor(connections, FLOOR_S))
+
+
+@contextmanager
+def _open_files(connections: int) -> Iterator[None]:
+    """Lets this process have so many connections open, and as many of the floor's server."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * connections + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        yield
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise LoadError(
+            f"{connections:,} connections need {needed:,} open files and this process may have {hard:,}: "
+            "ask for fewer, or raise `ulimit -n`"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

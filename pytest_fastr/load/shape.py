@@ -1,4 +1,4 @@
-"""Load shapes: users who wait for answers, or a rate that does not."""
+"""Load shapes: users who wait for answers, or a rate that does not; and how precisely a value is to be known."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Closed:
 
     def __str__(self) -> str:
         think = "" if self.think_s is None else f", thinking {self.think_s[0]:g} to {self.think_s[1]:g} s"
-        return f"closed loop, {'up to ' if self.stages else ''}{self.users} users{think}"
+        users = f"{self.users:,} user{'s' if self.users > 1 else ''}"
+        return f"closed loop, {'up to ' if self.stages else ''}{users}{think}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,32 @@ class Open:
         """For the generator."""
         return _native.Pacing.open((self.rate, _pairs(self.stages)), poisson=self.poisson, most_queued=self.most_queued)
 
-    def scheduled(self, duration_s: float) -> float:
-        """How many requests are due within the first seconds, on average."""
-        total, value, start = 0.0, self.rate, 0.0
-        for stage in self.stages:
-            length = min(stage.duration_s, duration_s - start)
-            if length <= 0:
-                return total
-            reached = value + (stage.target - value) * (length / stage.duration_s)
-            total += length * (value + reached) / 2
-            start, value = start + length, reached
-        return total + max(0.0, duration_s - start) * value
-
     def __str__(self) -> str:
-        kind = "Poisson arrivals" if self.poisson else "constant arrivals"
-        rate = f"{self.rate:g}" + "".join(f" -> {stage.target:g}" for stage in self.stages)
-        return f"open loop, {kind} at {rate}/s, up to {self.connections} connections"
+        kind = "Poisson arrivals" if self.poisson else "arrivals"
+        if self.stages:
+            rate = " to ".join(f"{value:,.10g}" for value in (self.rate, *(stage.target for stage in self.stages)))
+            kind = f"{kind} ramping from {rate}"
+        else:
+            kind = f"{kind} at {self.rate:,.10g}" if self.poisson else f"constant {kind} at {self.rate:,.10g}"
+        return f"open loop, {kind} a second, up to {self.connections:,} connections"
 
 
 Shape = Closed | Open
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Ends a run as soon as a value is known to ``within`` (a share: half the width of its 95 % interval).
+
+    ``quantile`` (0 to 1) of the response times, or None for the throughput.
+    """
+
+    quantile: float | None
+    within: float
+
+    def __str__(self) -> str:
+        value = "throughput" if self.quantile is None else f"p{self.quantile * 100:g}"
+        return f"{value} known to {self.within:.1%}"
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:

@@ -6,28 +6,37 @@ from collections.abc import Iterator
 
 from pytest_fastr import _native
 from pytest_fastr.load.result import LoadReport, Note
+from pytest_fastr.load.shape import Precision
 
 BUSY_GENERATOR = 0.95
 LATE_US = 1000.0
+TOO_LATE_US = 10_000.0
 WAITED_FOR_A_CORE = 0.1
 HIGH_STEAL = 0.25
 UNEVEN_CONNECTIONS = 2.0
+NEAR_FLOOR = 1.25
+RATE_REACHED = 0.99
 # Nagle's algorithm holds a small packet back until the last one is acknowledged, and Linux delays that for 40 ms.
 DELAYED_ACK_NS = (38_000_000, 46_000_000)
 DELAYED_ACK_SHARE = 0.01
 FAST_US = 20_000.0
 
 
-def notes(report: LoadReport, service: _native.Histogram) -> tuple[Note, ...]:
-    """All notes on a report; ``service`` holds its service times."""
-    return (*_void(report), *_doubts(report), *_readings(report, service))
+def notes(report: LoadReport, service: _native.Histogram, precision: Precision | None = None) -> tuple[Note, ...]:
+    """All notes on a report; ``service`` holds its service times, ``precision`` is what was asked for."""
+    return (
+        *_void(report),
+        *_generator(report),
+        *_load(report, precision),
+        *_readings(report, service),
+    )
 
 
 def _void(report: LoadReport) -> Iterator[Note]:
     if not report.ok:
         yield Note("void", "nothing", "nothing was measured: no request was answered as expected")
     if report.ended_early == "dead":
-        yield Note("void", "dead", "the server could not be reached any more, so the run ended early")
+        yield Note("void", "dead", "no connection could be made, again and again, so the run ended early")
     if report.ended_early == "error_rate":
         yield Note(
             "void", "error-rate", f"too many requests failed ({report.errors:,} of {report.requests:,}): ended early"
@@ -35,9 +44,14 @@ def _void(report: LoadReport) -> Iterator[Note]:
     busy = report.generator.utilisation
     if report.ok and busy is not None and busy > BUSY_GENERATOR:
         yield Note("void", "generator", f"the generator was the bottleneck: it was busy {busy:.0%} of the time")
+    late = report.generator.lateness.quantiles_us["p90"]
+    if late is not None and late > TOO_LATE_US:
+        yield Note(
+            "void", "too-late", f"the generator kept no schedule: it sent one in ten requests {late / 1000:.0f} ms late"
+        )
 
 
-def _doubts(report: LoadReport) -> Iterator[Note]:
+def _generator(report: LoadReport) -> Iterator[Note]:
     generator = report.generator
     # Where too few were sent for a quantile, the worst one speaks.
     late = generator.lateness.quantiles_us["p99"] or generator.lateness.max_us
@@ -51,22 +65,42 @@ def _doubts(report: LoadReport) -> Iterator[Note]:
         yield Note("warn", "core", f"the generator waited for a core {generator.run_queue_wait:.0%} of the time")
     if generator.steal is not None and generator.steal > HIGH_STEAL:
         yield Note("warn", "steal", f"the host took {generator.steal:.0%} of the CPU away")
+    floor = None if generator.floor is None else generator.floor.p50_us
+    median = report.service.quantiles_us["p50"]
+    if not report.is_open and floor is not None and median is not None and median < floor * NEAR_FLOOR:
+        yield Note(
+            "info",
+            "floor",
+            f"half of the answers took {median:.0f} us; on a server that does nothing the generator takes {floor:.0f} "
+            "us: such times are the generator's and the system's as much as the server's",
+        )
+
+
+def _load(report: LoadReport, precision: Precision | None) -> Iterator[Note]:
     fewest, most = report.balance
-    if fewest and most / fewest > UNEVEN_CONNECTIONS:
+    if not report.is_ramp and fewest and most / fewest > UNEVEN_CONNECTIONS:
         yield Note(
             "warn", "balance", f"connections carried from {fewest:,} to {most:,} requests: workers get uneven load"
         )
-    if report.is_open and report.unsent:
+    missed = report.unsent + report.dropped
+    if report.scheduled and missed > (1 - RATE_REACHED) * report.scheduled:
         yield Note(
-            "warn", "rate", f"the rate was not reached: {report.unsent:,} due requests could not be sent before the end"
+            "warn",
+            "rate",
+            f"the rate was not reached: {report.scheduled - missed:,} of {report.scheduled:,} due requests were sent "
+            "before the end",
         )
     if report.dropped:
         yield Note("warn", "dropped", f"{report.dropped:,} due requests were dropped because too many were queued")
+    if precision is not None and (report.precision is None or report.precision > precision.within):
+        reached = "too little to tell how precisely" if report.precision is None else f"to {report.precision:.1%}"
+        yield Note("warn", "precision", f"wanted was {precision}; when the time was over it was known {reached}")
 
 
 def _readings(report: LoadReport, service: _native.Histogram) -> Iterator[Note]:
     if report.ended_early == "stopped":
-        yield Note("info", "stopped", "interrupted: this is the result so far; what was in flight counts as unfinished")
+        flight = "counts as unfinished" if report.is_open else "is not counted"
+        yield Note("info", "stopped", f"interrupted: this is the result so far; what was in flight {flight}")
     if not report.is_open:
         yield Note(
             "info",

@@ -34,7 +34,13 @@ class LiveLine:
         self._draw(self._cut(self._writable(text), self._width))
 
     def show(
-        self, test: str, phase: str, fraction: float, rps: float | None = None, p99_us: float | None = None
+        self,
+        test: str,
+        phase: str,
+        fraction: float,
+        rps: float | None = None,
+        p50_us: float | None = None,
+        p99_us: float | None = None,
     ) -> None:
         """Draws where a test stands. `fraction` is the share done, 0 to 1; unknown numbers are left out."""
         share = 0.0 if math.isnan(fraction) else min(1.0, max(0.0, fraction))
@@ -42,8 +48,9 @@ class LiveLine:
         parts = [phase, f"[{'#' * done}{'.' * (_BAR - done)}] {share * 100:3.0f} %"]
         if rps is not None:
             parts.append(f"{rate_text(rps)} rps")
-        if p99_us is not None:
-            parts.append(f"p99 {time_text(p99_us)}")
+        for name, value in (("p50", p50_us), ("p99", p99_us)):
+            if value is not None:
+                parts.append(f"{name} {time_text(value)}")
         # Numbers matter more than the whole name, but a number goes whole before the name loses its share.
         share_of_name = int(self._width * _NAME_SHARE)
         while len(parts) > 1 and share_of_name + 2 + cell_len("  ".join(parts)) > self._width:

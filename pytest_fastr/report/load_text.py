@@ -6,56 +6,116 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from pytest_fastr.load.limits import LimitResult
-from pytest_fastr.load.outcome import describe_outcome, describe_status, failures
+from pytest_fastr.load.outcome import failure_lines
 from pytest_fastr.load.result import LoadReport, Times
+from pytest_fastr.load.search import RateSearch
 from pytest_fastr.report.quantity import MISSING, bytes_text, printable, rate_text, share_text, time_text
 
-_SHOWN = ("p50", "p90", "p99", "p999")
+# The first of these that fit are shown.
+_SHOWN = ("p50", "p99", "max", "p90", "p999")
+_ORDER = ("p50", "p90", "p99", "p999", "max")
+_CELL = 11
+_LABEL = 10
+_MOST_FAILURES = 8
 _MARKS = {"void": "!!", "warn": "!", "info": "-"}
 
 
 def to_text(report: LoadReport, limits: Sequence[LimitResult] = (), width: int = 80) -> str:
     """Lines of at most ``width`` columns, with a newline at the end."""
-    lines = [
-        f"{printable(report.request)}  {printable(report.url)}",
-        f"{report.shape}, {report.duration_s:.1f} s",
+    table = [*_times_lines(report, width), *_request_lines(report, width)]
+    head = [
+        f"{printable(report.scenario)}  {printable(report.url)}",
+        f"{report.shape}, {time_text(report.duration_s * 1e6)}",
         "",
         f"requests   {report.requests:,} ({rate_text(report.rps)} good answers/s), {report.errors:,} failed, "
         f"{bytes_text(report.bytes_received)} received",
-        *_times_lines(report),
-        *_failure_lines(report),
-        *_generator_lines(report),
-        *_limit_lines(limits),
     ]
-    wrapped = [piece for line in lines for piece in _wrapped(line, width, "  ")]
-    return "\n".join([*wrapped, *_note_lines(report, width)]) + "\n"
+    tail = [*_failure_lines(report), *_server_lines(report), *_generator_lines(report), *_limit_lines(limits)]
+    lines = [*_wrap_all(head, width), *table, *_wrap_all(tail, width), *_note_lines(report, width)]
+    return "\n".join(lines) + "\n"
 
 
-def _times_lines(report: LoadReport) -> Iterator[str]:
+def search_text(search: RateSearch, width: int = 80) -> str:
+    """The rates that were tried, and the highest that kept all limits."""
+    lines = [f"{'rate':>10}{'sent/s':>11}{'p50':>11}{'p99':>11}  limits"]
+    for step in search.steps:
+        response = step.report.response
+        state = "kept" if step.kept else f"broken: {step.broken}"
+        cells = (
+            f"{rate_text(step.report.rps):>11}",
+            *(f"{time_text(response.quantiles_us[name]):>11}" for name in ("p50", "p99")),
+        )
+        lines += _wrapped(f"{rate_text(step.rate):>10}{''.join(cells)}  {state}", width, " " * 12)
+    return "\n".join([*lines, "", *_wrapped(_search_result(search), width, "  ")]) + "\n"
+
+
+def _search_result(search: RateSearch) -> str:
+    highest, ceiling = search.highest, search.lowest_broken
+    if highest is None:
+        lowest = min(step.rate for step in search.steps)
+        return f"no rate kept the limits, down to {rate_text(lowest)} a second"
+    broken = f"; {rate_text(ceiling.rate)} broke {ceiling.broken}" if ceiling is not None else ""
+    return f"highest rate that kept the limits: {rate_text(highest.rate)} a second{broken}"
+
+
+def _columns(width: int) -> list[str]:
+    room = max(1, (width - _LABEL) // _CELL)
+    shown = _SHOWN[:room]
+    return [name for name in _ORDER if name in shown]
+
+
+def _times_lines(report: LoadReport, width: int) -> Iterator[str]:
     """A table: a row for each kind of time, quantiles in columns."""
-    titles = ["", *(_quantile_title(name) for name in _SHOWN), "max"]
-    yield f"{titles[0]:10}" + "".join(f"{title:>11}" for title in titles[1:])
+    columns = _columns(width)
+    yield " " * _LABEL + "".join(f"{_title(name):>{_CELL}}" for name in columns)
     for name, times in (("response", report.response), ("service", report.service), ("connect", report.connect)):
         if times.count:
-            yield _times_row(name, times)
+            yield f"{name:{_LABEL}}" + _cells(times, columns)
 
 
-def _times_row(name: str, times: Times) -> str:
-    values = [times.quantiles_us[quantile] for quantile in _SHOWN]
-    return f"{name:10}" + "".join(f"{time_text(value):>11}" for value in (*values, times.max_us))
+def _request_lines(report: LoadReport, width: int) -> Iterator[str]:
+    """A block for each request of a scenario: its name, and counts and response times below."""
+    if len(report.by_request) < 2:
+        return
+    columns = [name for name in _columns(width - 2 * _CELL) if name in ("p50", "p99", "max")]
+    yield ""
+    yield f"{'by request':{_LABEL}}{'good/s':>{_CELL}}{'failed':>{_CELL}}" + "".join(
+        f"{_title(name):>{_CELL}}" for name in columns
+    )
+    for one in report.by_request:
+        yield from _wrapped(f"  {printable(one.name)}", width, "    ")
+        yield f"{'':{_LABEL}}{rate_text(one.rps):>{_CELL}}{one.errors:>{_CELL},}" + _cells(one.response, columns)
+    for flow in report.flows:
+        if flow.failed:
+            yield from _wrapped(
+                f"  flow {printable(flow.name)}: {flow.completed:,} completed, {flow.failed:,} ended at a failure",
+                width,
+                "    ",
+            )
 
 
-def _quantile_title(name: str) -> str:
+def _cells(times: Times, columns: Sequence[str]) -> str:
+    values = [times.max_us if name == "max" else times.quantiles_us[name] for name in columns]
+    return "".join(f"{time_text(value):>{_CELL}}" for value in values)
+
+
+def _title(name: str) -> str:
     return "p99.9" if name == "p999" else name
 
 
 def _failure_lines(report: LoadReport) -> Iterator[str]:
-    for kind, count in sorted(failures(report.outcomes).items(), key=lambda one: -one[1]):
-        if kind == "unexpected_status" and report.statuses:
-            for code, seen in sorted(report.statuses.items(), key=lambda one: -one[1]):
-                yield f"failed     {seen:,} x {describe_status(code)}"
-        else:
-            yield f"failed     {count:,} x {describe_outcome(kind)}"
+    lines = failure_lines(report.outcomes, report.statuses, report.details)
+    for count, words in lines[:_MOST_FAILURES]:
+        yield f"failed     {count:,} x {printable(words)}"
+    rest = sum(count for count, _ in lines[_MOST_FAILURES:])
+    if rest:
+        yield f"failed     {rest:,} x for other reasons"
+
+
+def _server_lines(report: LoadReport) -> Iterator[str]:
+    cpu, memory = report.server.cpu_us_per_request, report.server.peak_rss_bytes
+    if cpu is not None or memory is not None:
+        yield f"server     {time_text(cpu)} CPU a request, {bytes_text(memory)} memory at most"
 
 
 def _generator_lines(report: LoadReport) -> Iterator[str]:
@@ -67,13 +127,16 @@ def _generator_lines(report: LoadReport) -> Iterator[str]:
         parts.append(f"late by {time_text(late) if late is not None else time_text(worst)}")
     if report.is_open:
         parts.append(f"at most {report.most_queued:,} queued")
+    if report.precision is not None:
+        parts.append(f"known to {share_text(report.precision)}")
     parts.append(f"timer {generator.timer}")
     yield f"generator  {', '.join(parts)}"
 
 
 def _limit_lines(limits: Sequence[LimitResult]) -> Iterator[str]:
     for one in limits:
-        yield f"limit      {one.limit.text}: {'kept' if one.kept else 'broken'}, {_bound_value(one)}"
+        state = "kept" if one.kept else "broken" if one.is_known else "not kept"
+        yield f"limit      {one.limit.text}: {state}, {_bound_value(one)}"
 
 
 def _bound_value(one: LimitResult) -> str:
@@ -81,12 +144,19 @@ def _bound_value(one: LimitResult) -> str:
         return "the run was too short to tell"
     if one.limit.metric == "rps":
         return f"{rate_text(one.value)} rps"
-    return share_text(one.value) if one.limit.metric == "errors" else time_text(one.value)
+    if one.limit.metric == "errors":
+        return share_text(one.value)
+    return f"{'at most ' if one.at_most else ''}{time_text(one.value)}"
 
 
 def _note_lines(report: LoadReport, width: int) -> Iterator[str]:
     for note in report.notes:
         yield from _wrapped(f"{_MARKS[note.level]} {printable(note.message)}", width, "  ")
+
+
+def _wrap_all(lines: Sequence[str], width: int) -> Iterator[str]:
+    for line in lines:
+        yield from _wrapped(line, width, "  ")
 
 
 def _wrapped(line: str, width: int, indent: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from pytest_fastr import Server, _native
 
 PLAN = _native.ConnectionPlan(2, True, 1.0, 5.0)
-REQUEST = _native.Request("GET /", b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", False, 200)
+REQUEST = _native.Request("GET /", b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", 200)
 
 
 async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]

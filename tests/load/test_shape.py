@@ -23,20 +23,10 @@ def test_a_stage_without_time_is_refused_in_the_words_of_times() -> None:
         parse_stages("0s:5")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "requests"), [(0.0, 0.0), (5.0, 125.0), (10.0, 500.0), (12.0, 700.0), (15.0, 1000.0)]
-)
-def test_a_ramp_schedules_the_area_under_it(seconds: float, requests: float) -> None:
-    ramp = Open(rate=0.0, connections=1, stages=(Stage(10.0, 100.0),))
-    assert ramp.scheduled(seconds) == pytest.approx(requests)
-
-
-def test_a_constant_rate_schedules_its_product() -> None:
-    assert Open(rate=250.0, connections=1).scheduled(4.0) == 1000.0
-
-
 def test_a_shape_says_what_it_is() -> None:
     assert str(Closed(20)) == "closed loop, 20 users"
     assert str(Closed(20, (1.0, 2.0))) == "closed loop, 20 users, thinking 1 to 2 s"
-    assert "Poisson arrivals at 500/s" in str(Open(500.0, 20, poisson=True))
-    assert "0 -> 100/s" in str(Open(0.0, 20, stages=(Stage(1.0, 100.0),)))
+    assert "Poisson arrivals at 500 a second" in str(Open(500.0, 20, poisson=True))
+    assert "constant arrivals at 1,234.5 a second" in str(Open(1234.5, 20))
+    assert "arrivals ramping from 0 to 100 a second" in str(Open(0.0, 20, stages=(Stage(1.0, 100.0),)))
+    assert str(Closed(1)) == "closed loop, 1 user"

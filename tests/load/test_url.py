@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_fastr.errors import LoadError
-from pytest_fastr.load.url import parse_target
+from pytest_fastr.load.url import Tls, parse_target
 
 
 def test_a_loopback_url_is_resolved_and_keeps_its_host_and_query() -> None:
@@ -20,6 +20,15 @@ def test_without_path_and_port_they_are_the_usual_ones() -> None:
     assert parse_target("http://[::1]:99").address == "::1"
 
 
+def test_https_asks_the_server_to_prove_its_name() -> None:
+    target = parse_target("https://localhost/items", roots=b"pem")
+    assert (target.port, target.transport) == (443, "tls")
+    assert target.tls == Tls("localhost", b"pem", True)
+    unverified = parse_target("https://127.0.0.1:8443/", verify=False).tls
+    assert unverified is not None
+    assert not unverified.verify
+
+
 def test_a_unix_socket_is_named_by_its_encoded_path() -> None:
     target = parse_target("http+unix://%2Frun%2Fapp.sock/items")
     assert (target.address, target.port, target.path, target.transport) == ("/run/app.sock", None, "/items", "unix")
@@ -32,7 +41,6 @@ def test_a_unix_socket_is_named_by_its_encoded_path() -> None:
         ("ftp://127.0.0.1/", "scheme 'ftp'"),
         ("http://", "names no host"),
         ("http://127.0.0.1:99999/", "no URL"),
-        ("https://127.0.0.1/", "TLS"),
         ("http+unix://run%2Fapp.sock/", "no absolute path"),
         ("http://me:secret@127.0.0.1/", "--header"),
         ("http://no-such-host.invalid/", "cannot be resolved"),

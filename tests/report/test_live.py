@@ -71,7 +71,7 @@ def test_below_gives_the_line_above_back_as_it_was() -> None:
 
 def test_progress_shows_test_phase_share_and_numbers() -> None:
     stream = io.StringIO()
-    LiveLine(stream, enabled=True, width=100).show("t.py::test_x", "load", 0.43, 1234.5, 4100.0)
+    LiveLine(stream, enabled=True, width=100).show("t.py::test_x", "load", 0.43, 1234.5, p99_us=4100.0)
     assert screen(stream.getvalue()) == "t.py::test_x  load  [####......]  43 %  1,234 rps  p99 4.10 ms"
 
 
@@ -92,13 +92,13 @@ def test_any_share_is_drawn_from_none_to_all(fraction: float) -> None:
 def test_the_line_leaves_the_last_column_free(width: int) -> None:
     stream = io.StringIO()
     line = LiveLine(stream, enabled=True, width=width)
-    line.show("tests/test_漢字.py::test_" + "検索" * 40, "load", 0.5, 1234.5, 4100.0)
+    line.show("tests/test_漢字.py::test_" + "検索" * 40, "load", 0.5, 1234.5, p99_us=4100.0)
     assert cell_len(stream.getvalue().removeprefix("\r")) <= max(1, width - 1)
 
 
 def test_the_numbers_outlive_a_long_name() -> None:
     stream = io.StringIO()
-    LiveLine(stream, enabled=True, width=80).show("test_" + "x" * 200, "load", 0.5, 1234.5, 4100.0)
+    LiveLine(stream, enabled=True, width=80).show("test_" + "x" * 200, "load", 0.5, 1234.5, p99_us=4100.0)
     assert screen(stream.getvalue()).endswith("p99 4.10 ms")
 
 

@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use crate::driver::Fault;
 use crate::outcome::Outcome;
 use crate::response::{Answer, ProtocolFault, ResponseReader, Sink};
+use crate::tls::is_tls_error;
+use crate::transport::Stream;
 
 /// Full reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 16;
@@ -29,7 +31,6 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub(crate) request: usize,
-    pub(crate) len: usize,
     pub(crate) written: usize,
     /// When it should be sent.
     pub(crate) due_ns: u64,
@@ -41,11 +42,17 @@ pub(crate) struct Job {
 
 /// One connection of a pool. It stays when its socket is replaced.
 #[derive(Debug)]
-pub(crate) struct Connection<S> {
-    pub(crate) stream: Option<S>,
+pub(crate) struct Connection {
+    pub(crate) stream: Option<Stream>,
     pub(crate) state: State,
     pub(crate) job: Option<Job>,
     pub(crate) reader: ResponseReader,
+    /// The bytes of the request, where they were put together for it.
+    pub(crate) out: Vec<u8>,
+    /// They are in `out`.
+    pub(crate) is_rendered: bool,
+    /// How many bytes the request has.
+    pub(crate) len: usize,
     pub(crate) opened_ns: u64,
     /// Answers on this socket.
     pub(crate) served: u64,
@@ -56,7 +63,7 @@ pub(crate) struct Connection<S> {
 }
 
 /// What came of writing or reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The next event goes on.
     Pending,
@@ -69,19 +76,22 @@ pub(crate) enum Step {
 }
 
 /// What came of reading: how many bytes, and what they mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Got {
     pub(crate) bytes: u64,
     pub(crate) step: Step,
 }
 
-impl<S: Read + Write> Connection<S> {
+impl Connection {
     pub(crate) fn new() -> Self {
         Self {
             stream: None,
             state: State::Closed,
             job: None,
             reader: ResponseReader::new(),
+            out: Vec::new(),
+            is_rendered: false,
+            len: 0,
             opened_ns: 0,
             served: 0,
             requests: 0,
@@ -97,20 +107,26 @@ impl<S: Read + Write> Connection<S> {
         self.lost = lost;
     }
 
-    /// Whether a broken request may have met a socket that the server had closed while it was idle: then
-    /// nothing is wrong, and it is sent once more.
-    pub(crate) fn may_retry(&self, outcome: Outcome) -> bool {
+    /// Whether a broken request may have met a socket that the server had closed while it was idle: then nothing is
+    /// wrong, and it is sent once more. Only one that may be sent twice is, for the server may have seen it.
+    pub(crate) fn may_retry(&self, outcome: Outcome, is_idempotent: bool) -> bool {
         matches!(outcome, Outcome::Eof | Outcome::Reset)
+            && is_idempotent
             && self.served > 0
             && !self.reader.has_started()
             && self.job.is_some_and(|job| !job.retried)
     }
 
     /// Writes what is left of the request.
-    pub(crate) fn write(&mut self, request: &[u8]) -> Step {
+    pub(crate) fn write(&mut self, fixed: &[u8]) -> Step {
         let (Some(stream), Some(job)) = (self.stream.as_mut(), self.job.as_mut()) else {
             return Step::Pending;
         };
+        let request = match self.is_rendered {
+            true => &self.out,
+            false => fixed,
+        };
+        self.len = request.len();
         while job.written < request.len() {
             match stream.write(&request[job.written..]) {
                 Ok(0) => return broken(Outcome::Reset, Fault::None),
@@ -118,11 +134,14 @@ impl<S: Read + Write> Connection<S> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Step::Pending,
                     io::ErrorKind::Interrupted => {}
-                    _ => return broken(Outcome::Reset, Fault::of(&error)),
+                    _ => return broken_by(&error),
                 },
             }
         }
-        Step::Pending
+        match stream.flush() {
+            Ok(()) => Step::Pending,
+            Err(error) => broken_by(&error),
+        }
     }
 
     /// Reads what is there. `ended`: the event has told that the server closed its side.
@@ -151,7 +170,7 @@ impl<S: Read + Write> Connection<S> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => Step::Pending,
                     io::ErrorKind::Interrupted => continue,
-                    _ => broken(Outcome::Reset, Fault::of(&error)),
+                    _ => broken_by(&error),
                 },
             };
             return Got { bytes, step };
@@ -173,7 +192,7 @@ impl<S: Read + Write> Connection<S> {
         match self.reader.read(bytes, sink) {
             Ok(Some(answer)) => Step::Answered {
                 answer,
-                closes: answer.closes || ended || self.job.is_none_or(|job| job.written < job.len),
+                closes: answer.closes || ended || self.job.is_none_or(|job| job.written < self.len),
             },
             Ok(None) => Step::Pending,
             Err(fault) => broken(Outcome::ProtocolError, Fault::Protocol(fault)),
@@ -198,4 +217,12 @@ impl<S: Read + Write> Connection<S> {
 
 fn broken(outcome: Outcome, fault: Fault) -> Step {
     Step::Broken { outcome, fault }
+}
+
+fn broken_by(error: &io::Error) -> Step {
+    let outcome = match is_tls_error(error) {
+        true => Outcome::TlsFailed,
+        false => Outcome::Reset,
+    };
+    broken(outcome, Fault::of(error))
 }

@@ -35,6 +35,9 @@ pub struct Progress {
     pub requests: u64,
     /// Those of them that failed.
     pub errors: u64,
+    /// The median and the 99th percentile of the response times of the last second, in nanoseconds. None: there are
+    /// none, or nobody keeps them.
+    pub latest_ns: Option<(u64, u64)>,
     /// Whose slice it is, in a paired run.
     pub side: Option<Side>,
     /// What kind of load it is.
@@ -106,17 +109,28 @@ impl<'c> Ticker<'c> {
     }
 
     /// Called from within the event loop.
-    pub(crate) fn pulse(&mut self, now_ns: u64, own: Tally) -> Result<(), LoadError> {
+    pub(crate) fn pulse(
+        &mut self,
+        now_ns: u64,
+        own: Tally,
+        latest_ns: impl FnOnce() -> Option<(u64, u64)>,
+    ) -> Result<(), LoadError> {
         let since_ns = self.last_ns.max(self.quiet_from_ns);
-        self.check_after(since_ns, now_ns, own)
+        self.check_after(since_ns, now_ns, own, latest_ns)
     }
 
     /// Called between two slices.
     pub(crate) fn pause(&mut self, clock: Clock, own: Tally) -> Result<(), LoadError> {
-        self.check_after(self.last_ns, clock.now_ns(), own)
+        self.check_after(self.last_ns, clock.now_ns(), own, || None)
     }
 
-    fn check_after(&mut self, since_ns: u64, now_ns: u64, own: Tally) -> Result<(), LoadError> {
+    fn check_after(
+        &mut self,
+        since_ns: u64,
+        now_ns: u64,
+        own: Tally,
+        latest_ns: impl FnOnce() -> Option<(u64, u64)>,
+    ) -> Result<(), LoadError> {
         if now_ns < since_ns.saturating_add(TICK_NS) {
             return Ok(());
         }
@@ -126,6 +140,7 @@ impl<'c> Ticker<'c> {
             planned_ns: self.planned_ns,
             requests: self.others.requests + own.requests,
             errors: self.others.errors + own.errors,
+            latest_ns: latest_ns(),
             side: self.side,
             phase: self.phase,
         };

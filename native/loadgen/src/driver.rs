@@ -5,9 +5,12 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::outcome::Outcome;
+use crate::request::Expect;
 use crate::response::{ProtocolFault, Sink};
+use crate::users::Users;
 
 /// What a free connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub(crate) enum Next {
 }
 
 /// What became of one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) connection: usize,
     pub(crate) request: usize,
@@ -35,21 +38,23 @@ pub(crate) struct Exchange {
     pub(crate) fault: Fault,
 }
 
-/// The reason behind an outcome, for those who look at a single request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The reason behind an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    System {
-        kind: io::ErrorKind,
-        code: Option<i32>,
-    },
+    /// Our time limit.
+    After(Duration),
+    /// What the system or TLS said.
+    Socket(String),
     Protocol(ProtocolFault),
+    /// What should have held of the answer.
+    Check(String),
 }
 
 /// One kind of run.
 pub(crate) trait Driver: Sink {
-    /// A connection is free.
-    fn next(&mut self, connection: usize, now_ns: u64) -> Next;
+    /// A connection is free. `users` hold the values that its request may need.
+    fn next(&mut self, connection: usize, now_ns: u64, users: &mut Users<'_>) -> Next;
 
     /// A request is over.
     fn done(&mut self, exchange: &Exchange);
@@ -65,17 +70,46 @@ pub(crate) trait Driver: Sink {
         false
     }
 
-    /// Whether a request due then, which was not sent before the driver gave up, does not count at all.
-    fn forgets(&self, due_ns: u64, now_ns: u64) -> bool {
+    /// Whether a request that was due then, and is not over when the driver gives up, does not count at all.
+    fn forgets(&self, due_ns: u64, _is_sent: bool, now_ns: u64) -> bool {
         due_ns > now_ns
+    }
+
+    /// Response times of the last second, for those who watch: the median and the 99th percentile.
+    fn latest_ns(&self) -> Option<(u64, u64)> {
+        None
+    }
+}
+
+impl Exchange {
+    /// What went wrong, for a person; empty when nothing did.
+    pub(crate) fn explain(&self, expect: Expect) -> String {
+        match (self.outcome, &self.fault) {
+            (Outcome::Ok, _) => String::new(),
+            (Outcome::UnexpectedStatus, _) => expect.explain(self.status),
+            (Outcome::Timeout, Fault::After(limit)) => format!("no whole answer within {limit:?}"),
+            (Outcome::ConnectTimeout, Fault::After(limit)) => {
+                format!("not connected within {limit:?}")
+            }
+            (Outcome::Eof, _) => {
+                "the server closed the connection before its answer was whole".to_owned()
+            }
+            (_, fault) => fault.to_string(),
+        }
     }
 }
 
 impl Fault {
     pub(crate) fn of(error: &io::Error) -> Self {
-        Self::System {
-            kind: error.kind(),
-            code: error.raw_os_error(),
+        Self::Socket(error.to_string())
+    }
+
+    /// The name under which failures of the same outcome are told apart. None: they need not be.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::After(_) => None,
+            Self::Socket(words) | Self::Check(words) => Some(words),
+            Self::Protocol(fault) => Some(fault.as_str()),
         }
     }
 }
@@ -84,11 +118,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::System {
-                code: Some(code), ..
-            } => io::Error::from_raw_os_error(*code).fmt(f),
-            Self::System { kind, .. } => kind.fmt(f),
+            Self::After(limit) => write!(f, "not within {limit:?}"),
+            Self::Socket(words) => f.write_str(words),
             Self::Protocol(fault) => fault.fmt(f),
+            Self::Check(words) => write!(f, "this does not hold: {words}"),
         }
     }
 }

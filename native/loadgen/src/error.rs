@@ -24,9 +24,34 @@ pub enum LoadError {
     /// The stop rule, or a time of the plan, lets nothing happen.
     #[error("{0} is 0, so nothing would be measured: make it larger")]
     NothingToDo(&'static str),
-    /// A paired run is asked to use another kind of socket.
-    #[error("the {0} of a paired run has to listen on TCP, as the other side does")]
-    NeedsTcp(Side),
+    /// A scenario that cannot be played.
+    #[error("the scenario cannot be played: {0}")]
+    Scenario(String),
+    /// What users do before the load failed.
+    #[error("the load did not begin: the start request {request:?} failed: {reason}")]
+    StartFailed {
+        /// The request's name.
+        request: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A regular expression that is none.
+    #[error("{pattern:?} is no regular expression: {reason}")]
+    BadPattern {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A value to compare with that is no JSON.
+    #[error("the expected value is no JSON: {0}")]
+    BadJson(String),
+    /// A JSON pointer that is none.
+    #[error("{0:?} is no JSON pointer (RFC 6901): it is empty or starts with '/', and '~' is written '~0'")]
+    BadPointer(String),
+    /// TLS could not be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A number of the plan is not one that can be.
     #[error("{what} is {value}, which is out of range")]
     OutOfRange {

@@ -13,8 +13,10 @@ pub struct GeneratorCheck {
     pub wall_ns: u64,
     /// CPU time of the load thread.
     pub cpu_ns: Option<u64>,
-    /// CPU time as a share of wall time: near 1, the generator was the bottleneck.
+    /// CPU time as a share of wall time, without what it spun for: near 1, the generator was the bottleneck.
     pub utilisation: Option<f64>,
+    /// For how long it spun before something was due. 0 where it did not.
+    pub spun_ns: u64,
     /// How long the load thread was ready to run and had to wait for a core.
     pub run_queue_wait_ns: Option<u64>,
     /// The share of this machine's CPU time that its host gave to others.
@@ -48,15 +50,17 @@ impl GeneratorWatch {
         }
     }
 
-    /// What happened since the start. Called on the same thread.
-    pub(crate) fn finish(&self) -> GeneratorCheck {
+    /// What happened since the start. Called on the same thread. `spun_ns`: how much of it was spun away.
+    pub(crate) fn finish(&self, spun_ns: u64) -> GeneratorCheck {
         let since = |before: Option<u64>, now: Option<u64>| Some(now?.saturating_sub(before?));
         let wall_ns = as_ns(self.started.elapsed());
         let cpu_ns = since(self.cpu_ns, thread_cpu_ns());
         GeneratorCheck {
             wall_ns,
             cpu_ns,
-            utilisation: cpu_ns.map(|cpu_ns| cpu_ns as f64 / wall_ns.max(1) as f64),
+            utilisation: cpu_ns
+                .map(|cpu_ns| cpu_ns.saturating_sub(spun_ns) as f64 / wall_ns.max(1) as f64),
+            spun_ns,
             run_queue_wait_ns: since(self.queue_ns, run_queue_wait_ns()),
             steal: self.steal_until(MachineTicks::read()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_watch_that_saw_nothing_reports_no_more_than_all_of_the_time() {
-        let check = GeneratorWatch::start().finish();
+        let check = GeneratorWatch::start().finish(0);
         assert!(check.cores >= 1);
         assert!(check.steal.is_none_or(|share| (0.0..=1.0).contains(&share)));
     }

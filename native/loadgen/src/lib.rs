@@ -20,13 +20,17 @@
 //! `conn.rs` is the state of one connection, `response.rs` and `chunked.rs` read answers, `transport.rs` is the kind
 //! of socket, and a `Driver` (`driver.rs`), one for each kind of run, says what a free connection does next.
 
+mod batches;
+mod check;
 mod chunked;
 mod clock;
 mod conn;
 mod control;
 mod driver;
 mod error;
+mod floor;
 mod generator;
+mod jar;
 mod once;
 mod order;
 mod outcome;
@@ -34,6 +38,7 @@ mod pacer;
 mod paired;
 mod placement;
 mod plan;
+mod play;
 mod player;
 mod pool;
 mod processes;
@@ -44,29 +49,40 @@ mod recorder;
 mod request;
 mod response;
 mod rounds;
+mod scenario;
 mod series;
 mod shaped;
+mod start;
 mod stretch;
+mod template;
+mod tls;
 mod transport;
+mod users;
 mod wait;
 
 pub use fastr_stats::{Block, ChunkPair, Side, SideTotals, SparseHistogram};
 
+pub use check::{pattern, pointer, Capture, Check, Source};
 pub use control::{Control, Halt, Phase, Progress};
 pub use error::LoadError;
+pub use floor::{floor, Floor};
 pub use generator::GeneratorCheck;
 pub use once::{once, OnceResult};
 pub use order::Order;
 pub use outcome::{Outcome, Outcomes};
 pub use pacer::{Arrivals, Pacing, Think};
 pub use paired::{run_paired, PairedResult};
-pub use plan::{Abort, Address, PairedPlan, Plan, Stop, Target, WarmUp};
+pub use plan::{Abort, Address, Measured, PairedPlan, Plan, Stop, Target, WarmUp};
+pub use play::FlowResult;
 pub use player::SideResult;
 pub use processes::CpuMeter;
 pub use profile::Profile;
 pub use recorder::Recorder;
-pub use request::{Expect, Request};
+pub use request::{Content, Expect, Request};
+pub use scenario::{Feed, Flow, Scenario, Step};
 pub use series::{Bin, Second, Series, BIN_NS};
 pub use shaped::{EarlyEnd, RequestResult};
 pub use stretch::{run, warm_up, LoadResult, WarmUpResult};
+pub use template::{Form, Part, Template};
+pub use tls::{Roots, Tls};
 pub use wait::TimerMode;

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::control::{Control, Phase, Ticker};
-use crate::driver::{Driver, Exchange, Fault, Next};
+use crate::driver::{Driver, Exchange, Next};
 use crate::error::LoadError;
 use crate::outcome::Outcome;
-use crate::plan::Address;
+use crate::plan::{check_requests, Address};
 use crate::pool::Settings;
 use crate::reactor::Reactor;
 use crate::request::{Expect, Request};
 use crate::response::Sink;
-use crate::transport::{Tcp, Transport, Unix};
+use crate::scenario::Scenario;
+use crate::users::Users;
 
 /// What came of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,34 +43,19 @@ pub fn once(
     keep_body: usize,
     control: &mut dyn Control,
 ) -> Result<OnceResult, LoadError> {
-    match addr.into() {
-        Address::Tcp(addr) => once_over(Tcp { addr }, request, timeout, keep_body, control),
-        Address::Unix(path) => once_over(Unix { path }, request, timeout, keep_body, control),
-    }
-}
-
-fn once_over<T: Transport>(
-    transport: T,
-    request: &Request,
-    timeout: Duration,
-    keep_body: usize,
-    control: &mut dyn Control,
-) -> Result<OnceResult, LoadError> {
-    if request.bytes.is_empty() {
-        return Err(LoadError::EmptyRequest(request.name.clone()));
-    }
+    let requests = std::slice::from_ref(request);
+    check_requests(requests, None)?;
+    Scenario::in_turn(requests).check(requests)?;
     let settings = Settings {
         keep_alive: false,
         request_timeout: timeout,
         connect_timeout: timeout,
     };
-    let requests = std::slice::from_ref(request);
     let mut ticker = Ticker::new(control, Phase::Stretch, 0);
-    let mut reactor = Reactor::new(transport, requests, settings, Clock::start())?;
+    let mut reactor = Reactor::new(addr.into(), requests, settings, Clock::start())?;
     reactor.pool.resize(1);
     let mut single = Single {
         expect: request.expect,
-        timeout,
         keep_body,
         sent: false,
         result: OnceResult {
@@ -89,13 +75,16 @@ fn once_over<T: Transport>(
 /// Sends one request and keeps everything.
 struct Single {
     expect: Expect,
-    timeout: Duration,
     keep_body: usize,
     sent: bool,
     result: OnceResult,
 }
 
 impl Sink for Single {
+    fn wants_heads(&self) -> bool {
+        true
+    }
+
     fn head(&mut self, status: u16, headers: &[httparse::Header<'_>]) {
         self.result.status = Some(status);
         self.result.headers = headers
@@ -113,7 +102,7 @@ impl Sink for Single {
 }
 
 impl Driver for Single {
-    fn next(&mut self, _connection: usize, now_ns: u64) -> Next {
+    fn next(&mut self, _connection: usize, now_ns: u64, _users: &mut Users<'_>) -> Next {
         if std::mem::replace(&mut self.sent, true) {
             return Next::Rest;
         }
@@ -126,19 +115,6 @@ impl Driver for Single {
     fn done(&mut self, exchange: &Exchange) {
         self.result.outcome = exchange.outcome;
         self.result.latency_ns = exchange.latency_ns;
-        self.result.detail = match (exchange.outcome, exchange.fault) {
-            (Outcome::Ok, _) => String::new(),
-            (Outcome::UnexpectedStatus | Outcome::CheckFailed, _) => {
-                self.expect.explain(exchange.status, self.result.body_bytes)
-            }
-            (Outcome::Timeout, _) => format!("no whole answer within {:?}", self.timeout),
-            (Outcome::ConnectTimeout, Fault::None) => {
-                format!("not connected within {:?}", self.timeout)
-            }
-            (Outcome::Eof, _) => {
-                "the server closed the connection before its answer was whole".to_owned()
-            }
-            (_, fault) => fault.to_string(),
-        };
+        self.result.detail = exchange.explain(self.expect);
     }
 }

@@ -11,8 +11,12 @@ pub enum Outcome {
     ConnectRefused,
     /// The connection was not made in time.
     ConnectTimeout,
-    /// The connection could not be made for another reason (no route, no file descriptor left).
+    /// This process, or the machine, had no file descriptor left for the connection.
+    FdExhausted,
+    /// The connection could not be made for another reason, such as no route.
     ConnectFailed,
+    /// The TLS handshake failed, or what came later could not be decrypted.
+    TlsFailed,
     /// The connection was reset, or writing to it failed, before the answer was whole.
     Reset,
     /// The server closed the connection before the answer was whole.
@@ -31,11 +35,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Ok,
         Self::ConnectRefused,
         Self::ConnectTimeout,
+        Self::FdExhausted,
         Self::ConnectFailed,
+        Self::TlsFailed,
         Self::Reset,
         Self::Eof,
         Self::Timeout,
@@ -51,7 +57,9 @@ impl Outcome {
             Self::Ok => "ok",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
+            Self::FdExhausted => "fd_exhausted",
             Self::ConnectFailed => "connect_failed",
+            Self::TlsFailed => "tls_failed",
             Self::Reset => "reset",
             Self::Eof => "eof",
             Self::Timeout => "timeout",
@@ -66,16 +74,26 @@ impl Outcome {
     pub const fn is_connect_failure(self) -> bool {
         matches!(
             self,
-            Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::FdExhausted
+                | Self::ConnectFailed
+                | Self::TlsFailed
         )
     }
 }
+
+/// Details of one outcome that are told apart; what comes on top is counted under [`OTHER_DETAILS`].
+const MOST_DETAILS: usize = 32;
+/// The detail under which rare ones are put together.
+const OTHER_DETAILS: &str = "other";
 
 /// How often each [`Outcome`] happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     counts: [u64; Outcome::ALL.len()],
     unexpected: BTreeMap<u16, u64>,
+    details: BTreeMap<Outcome, BTreeMap<String, u64>>,
 }
 
 impl Outcomes {
@@ -85,6 +103,27 @@ impl Outcomes {
         if outcome == Outcome::UnexpectedStatus {
             *self.unexpected.entry(status).or_default() += 1;
         }
+    }
+
+    /// Notes why a request that was counted ended as it did.
+    pub(crate) fn note(&mut self, outcome: Outcome, detail: &str) {
+        let details = self.details.entry(outcome).or_default();
+        match details.get_mut(detail) {
+            Some(count) => *count += 1,
+            None => {
+                let name = match details.len() < MOST_DETAILS {
+                    true => detail,
+                    false => OTHER_DETAILS,
+                };
+                *details.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Why requests ended as they did, where that is known, and how often: kinds of protocol faults by name
+    /// (`bad_head`, `bad_content_length`...), what the system said, which check failed.
+    pub fn details(&self) -> &BTreeMap<Outcome, BTreeMap<String, u64>> {
+        &self.details
     }
 
     /// How often this outcome happened.
@@ -123,6 +162,12 @@ impl Outcomes {
         for (&status, more) in &other.unexpected {
             *self.unexpected.entry(status).or_default() += more;
         }
+        for (&outcome, details) in &other.details {
+            let own = self.details.entry(outcome).or_default();
+            for (detail, more) in details {
+                *own.entry(detail.clone()).or_default() += more;
+            }
+        }
     }
 }
 
@@ -148,9 +193,26 @@ mod tests {
         one.count(Outcome::UnexpectedStatus, 500);
         two.count(Outcome::UnexpectedStatus, 500);
         two.count(Outcome::UnexpectedStatus, 404);
+        one.note(Outcome::ProtocolError, "bad_head");
+        two.note(Outcome::ProtocolError, "bad_head");
+        two.note(Outcome::ProtocolError, "surplus_bytes");
         one.merge(&two);
         assert_eq!((one.total(), one.failed()), (4, 3));
         let statuses: Vec<_> = one.unexpected_statuses().iter().collect();
         assert_eq!(statuses, [(&404, &1), (&500, &2)]);
+        let details: Vec<_> = one.details()[&Outcome::ProtocolError].iter().collect();
+        let (head, surplus) = ("bad_head".to_owned(), "surplus_bytes".to_owned());
+        assert_eq!(details, [(&head, &2), (&surplus, &1)]);
+    }
+
+    #[test]
+    fn details_without_end_are_put_together() {
+        let mut outcomes = Outcomes::default();
+        for number in 0..1_000 {
+            outcomes.note(Outcome::CheckFailed, &number.to_string());
+        }
+        let details = &outcomes.details()[&Outcome::CheckFailed];
+        assert_eq!(details.len(), MOST_DETAILS + 1);
+        assert_eq!(details[OTHER_DETAILS], 1_000 - MOST_DETAILS as u64);
     }
 }

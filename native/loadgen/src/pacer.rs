@@ -122,6 +122,9 @@ pub(crate) trait Pacer {
     /// How many requests are due at this time, before `end_ns`, and have not been handed out.
     fn queued(&mut self, now_ns: u64, end_ns: u64) -> u64;
 
+    /// How many requests have been due before `end_ns`, handed out or not. None: there is no schedule.
+    fn scheduled(&mut self, end_ns: u64) -> Option<u64>;
+
     /// How many requests were due and never handed out because too many were queued.
     fn dropped(&self) -> u64;
 }
@@ -158,13 +161,17 @@ impl Pacer for Closed<'_> {
         0
     }
 
+    fn scheduled(&mut self, _end_ns: u64) -> Option<u64> {
+        None
+    }
+
     fn dropped(&self) -> u64 {
         0
     }
 }
 
 impl Think {
-    fn pause_ns(self, random: &mut Random) -> u64 {
+    pub(crate) fn pause_ns(self, random: &mut Random) -> u64 {
         match self {
             Self::Never => 0,
             Self::Fixed(pause) => as_ns(pause),
@@ -208,6 +215,11 @@ impl Pacer for Open<'_> {
             self.due.next();
         }
         self.due.count.saturating_sub(self.taken.count)
+    }
+
+    fn scheduled(&mut self, end_ns: u64) -> Option<u64> {
+        self.queued(end_ns, end_ns);
+        Some(self.due.count)
     }
 
     fn dropped(&self) -> u64 {
@@ -307,6 +319,7 @@ mod tests {
         assert_eq!(pacer.queued(10_000_000, u64::MAX), 10);
         // Nothing is due from the end on.
         assert_eq!(pacer.queued(20_000_000, 12_000_000), 11);
+        assert_eq!(pacer.scheduled(12_000_000), Some(12));
     }
 
     #[test]

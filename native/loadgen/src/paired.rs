@@ -59,7 +59,7 @@ pub fn run_paired(
     paired.calibrate(plan, &mut ticker)?;
     let watch = GeneratorWatch::start();
     let ended_early = paired.play(plan, planned_ns, &mut ticker)?;
-    let generator = watch.finish();
+    let generator = watch.finish(0);
     Ok(PairedResult {
         blocks: paired.blocks,
         orders: paired.orders,

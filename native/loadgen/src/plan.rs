@@ -1,5 +1,6 @@
 //! What a run is to do: values, checked once before anything is opened.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use fastr_stats::Side;
 use crate::error::LoadError;
 use crate::pacer::Pacing;
 use crate::request::Request;
+use crate::scenario::Scenario;
+use crate::tls::Tls;
 
 /// The server under load.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Where it listens.
     pub addr: Address,
@@ -20,12 +23,14 @@ pub struct Target {
 }
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Address {
     /// TCP.
     Tcp(SocketAddr),
     /// A Unix socket of this path.
     Unix(PathBuf),
+    /// TCP, encrypted.
+    Tls(SocketAddr, Tls),
 }
 
 impl From<SocketAddr> for Address {
@@ -35,20 +40,40 @@ impl From<SocketAddr> for Address {
 }
 
 /// When a stretch of load ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stop {
     /// No request is sent any more after this time; those in flight are waited for.
     Duration(Duration),
-    /// After exactly this many requests, failed ones included.
+    /// After exactly this many requests, failed ones included. A flow may be cut short by it.
     Requests(u64),
+    /// When a value is known precisely enough, or the time is over.
+    Precise {
+        /// Which value.
+        measured: Measured,
+        /// Half the width of its 95 % interval, as a share of the value.
+        within: f64,
+        /// The longest time.
+        max: Duration,
+    },
+}
+
+/// A value whose precision can end a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measured {
+    /// Good answers a second.
+    Throughput,
+    /// A quantile of the response times, 0 to 1.
+    Quantile(f64),
 }
 
 /// One stretch of load on one server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is sent, in turn.
+    /// What is sent.
     pub requests: Vec<Request>,
-    /// When it is sent.
+    /// Who sends which of them; None: they are sent in turn.
+    pub scenario: Option<Scenario>,
+    /// When it is sent; in an open loop, when flows begin.
     pub pacing: Pacing,
     /// How many connections are open; in a closed loop, how many users there are at most.
     pub connections: usize,
@@ -90,7 +115,7 @@ pub struct WarmUp {
 }
 
 /// Two servers under load in turn: blocks of short slices until the load time is used up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PairedPlan {
     /// What is sent to A and to B: a reference app may be asked another path.
     pub requests: [Vec<Request>; 2],
@@ -117,22 +142,37 @@ pub struct PairedPlan {
 }
 
 impl Plan {
+    /// Who sends what.
+    pub(crate) fn scenario(&self) -> Cow<'_, Scenario> {
+        match &self.scenario {
+            Some(scenario) => Cow::Borrowed(scenario),
+            None => Cow::Owned(Scenario::in_turn(&self.requests)),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         check_requests(&self.requests, None)?;
+        self.scenario().check(&self.requests)?;
         check_connections(self.connections, None)?;
         self.pacing.check()?;
         if let Some(Abort { error_rate, .. }) = self.abort {
-            if !(0.0..=1.0).contains(&error_rate) {
-                return Err(LoadError::OutOfRange {
-                    what: "the error rate that ends a run",
-                    value: error_rate,
-                });
-            }
+            check_share(error_rate, "the error rate that ends a run")?;
         }
         match self.stop {
             Stop::Duration(duration) => check_time(duration, "the duration")?,
             Stop::Requests(0) => return Err(LoadError::NothingToDo("the number of requests")),
             Stop::Requests(_) => {}
+            Stop::Precise {
+                measured,
+                within,
+                max,
+            } => {
+                check_time(max, "the longest duration")?;
+                check_share(within, "the wanted precision")?;
+                if let Measured::Quantile(q) = measured {
+                    check_share(q, "the quantile to be known")?;
+                }
+            }
         }
         check_time(self.request_timeout, "the request timeout")?;
         check_time(self.connect_timeout, "the connect timeout")
@@ -149,7 +189,9 @@ impl WarmUp {
 impl PairedPlan {
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         for side in [Side::A, Side::B] {
-            check_requests(&self.requests[side as usize], Some(side))?;
+            let requests = &self.requests[side as usize];
+            check_requests(requests, Some(side))?;
+            Scenario::in_turn(requests).check(requests)?;
             check_connections(self.connections[side as usize], Some(side))?;
         }
         if self.chunks == 0 {
@@ -161,11 +203,14 @@ impl PairedPlan {
     }
 }
 
-fn check_requests(requests: &[Request], side: Option<Side>) -> Result<(), LoadError> {
+pub(crate) fn check_requests(requests: &[Request], side: Option<Side>) -> Result<(), LoadError> {
     if requests.is_empty() {
         return Err(LoadError::NoRequests(side));
     }
-    match requests.iter().find(|request| request.bytes.is_empty()) {
+    match requests
+        .iter()
+        .find(|request| request.first_bytes().is_empty())
+    {
         Some(empty) => Err(LoadError::EmptyRequest(empty.name.clone())),
         None => Ok(()),
     }
@@ -175,6 +220,13 @@ fn check_connections(connections: usize, side: Option<Side>) -> Result<(), LoadE
     match connections {
         0 => Err(LoadError::NoConnections(side)),
         _ => Ok(()),
+    }
+}
+
+fn check_share(value: f64, what: &'static str) -> Result<(), LoadError> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(LoadError::OutOfRange { what, value }),
     }
 }
 

@@ -8,13 +8,12 @@ use crate::clock::{as_ns, Clock};
 use crate::control::{Tally, Ticker};
 use crate::error::LoadError;
 use crate::outcome::Outcomes;
-use crate::plan::{Address, PairedPlan, Target};
+use crate::plan::{PairedPlan, Target};
 use crate::pool::Settings;
 use crate::processes::CpuMeter;
 use crate::reactor::Reactor;
 use crate::recorder::Recorder;
 use crate::rounds::{Rounds, SliceTotals};
-use crate::transport::Tcp;
 use crate::Side;
 
 /// After so many slices in a row without one good answer the server counts as dead.
@@ -59,7 +58,7 @@ pub(crate) struct Slice {
 /// Plays the slices of one side.
 pub(crate) struct Player<'p> {
     side: Side,
-    reactor: Reactor<'p, Tcp>,
+    reactor: Reactor<'p>,
     rounds: Rounds,
     meter: CpuMeter,
     min_slice_ns: u64,
@@ -69,15 +68,7 @@ pub(crate) struct Player<'p> {
     cpu_ns: Option<u64>,
     histogram: Recorder,
     chunk: Recorder,
-    /// What the pool had counted when calibration ended.
-    before: Counted,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Counted {
-    requests: u64,
-    reconnects: u64,
-    bytes_received: u64,
+    calibration_requests: u64,
 }
 
 impl<'p> Player<'p> {
@@ -94,10 +85,7 @@ impl<'p> Player<'p> {
             request_timeout: plan.request_timeout,
             connect_timeout: plan.connect_timeout,
         };
-        let Address::Tcp(addr) = target.addr else {
-            return Err(LoadError::NeedsTcp(side));
-        };
-        let mut reactor = Reactor::new(Tcp { addr }, requests, settings, clock)?;
+        let mut reactor = Reactor::new(target.addr.clone(), requests, settings, clock)?;
         reactor.pool.resize(connections);
         let meter = CpuMeter::new(&target.pids);
         meter.reset_peak_rss();
@@ -113,7 +101,7 @@ impl<'p> Player<'p> {
             cpu_ns: Some(0),
             histogram: Recorder::new(),
             chunk: Recorder::new(),
-            before: Counted::default(),
+            calibration_requests: 0,
         })
     }
 
@@ -163,12 +151,9 @@ impl<'p> Player<'p> {
 
     /// Calibration is over: what it has counted is set aside.
     pub(crate) fn begin(&mut self) {
-        let pool = &self.reactor.pool;
-        self.before = Counted {
-            requests: pool.tally().requests,
-            reconnects: pool.reconnects(),
-            bytes_received: pool.bytes_received(),
-        };
+        let pool = &mut self.reactor.pool;
+        self.calibration_requests = pool.tally().requests;
+        pool.begin_counting();
         self.rounds = Rounds::new(self.requests, pool.len());
     }
 
@@ -252,14 +237,14 @@ impl<'p> Player<'p> {
             connections: pool.len(),
             requests: self.rounds.outcomes.total(),
             outcomes: self.rounds.outcomes,
-            reconnects: pool.reconnects() - self.before.reconnects,
-            bytes_received: pool.bytes_received() - self.before.bytes_received,
+            reconnects: pool.reconnects(),
+            bytes_received: pool.bytes_received(),
             histogram: self.histogram,
             load_ns: self.load_ns,
             cpu_ns: self.cpu_ns,
             peak_rss_bytes: self.meter.peak_rss_bytes(),
             processes_changed: self.meter.processes_changed(),
-            calibration_requests: self.before.requests,
+            calibration_requests: self.calibration_requests,
         }
     }
 }

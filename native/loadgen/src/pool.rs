@@ -16,8 +16,12 @@ use crate::conn::{Connection, Job, State, Step};
 use crate::control::Tally;
 use crate::driver::{Driver, Exchange, Fault, Next};
 use crate::outcome::Outcome;
-use crate::request::Request;
-use crate::transport::Transport;
+use crate::plan::Address;
+use crate::request::{Content, MethodTraits, Request};
+use crate::response::Sink;
+use crate::tls::is_tls_error;
+use crate::transport::Stream;
+use crate::users::Users;
 use crate::wait::Ready;
 
 /// A connection that could not be made is not tried again before this time, so that a dead server is not hammered.
@@ -33,13 +37,15 @@ pub(crate) struct Settings {
 }
 
 /// The connections to one server.
-pub(crate) struct Pool<'r, T: Transport> {
-    transport: T,
+pub(crate) struct Pool<'r> {
+    address: Address,
     registry: Registry,
     requests: &'r [Request],
+    methods: Vec<MethodTraits>,
     settings: Settings,
     clock: Clock,
-    connections: Vec<Connection<T::Stream>>,
+    connections: Vec<Connection>,
+    users: Users<'r>,
     buffer: Box<[u8]>,
     /// Jobs that are not over, those that wait for their time included.
     jobs: usize,
@@ -54,21 +60,23 @@ pub(crate) struct Pool<'r, T: Transport> {
     reconnects: u64,
 }
 
-impl<'r, T: Transport> Pool<'r, T> {
+impl<'r> Pool<'r> {
     pub(crate) fn new(
-        transport: T,
+        address: Address,
         registry: Registry,
         requests: &'r [Request],
         settings: Settings,
         clock: Clock,
     ) -> Self {
         Self {
-            transport,
+            address,
             registry,
             requests,
+            methods: requests.iter().map(Request::traits).collect(),
             settings,
             clock,
             connections: Vec::new(),
+            users: Users::new(requests, 0, false),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             jobs: 0,
             opening: 0,
@@ -80,9 +88,15 @@ impl<'r, T: Transport> Pool<'r, T> {
         }
     }
 
+    /// Gives each user so many values and, if told so, cookies. Called before there are connections.
+    pub(crate) fn equip_users(&mut self, slots: usize, cookies: bool) {
+        self.users = Users::new(self.requests, slots, cookies);
+    }
+
     /// Makes it this many connections; those above are closed. Called only while nothing is in flight.
     pub(crate) fn resize(&mut self, connections: usize) {
         self.connections.resize_with(connections, Connection::new);
+        self.users.resize(connections);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,6 +136,15 @@ impl<'r, T: Transport> Pool<'r, T> {
         self.reconnects
     }
 
+    /// What was counted so far is set aside: only what comes now is in the counts.
+    pub(crate) fn begin_counting(&mut self) {
+        self.bytes_received = 0;
+        self.reconnects = 0;
+        for connection in &mut self.connections {
+            connection.requests = 0;
+        }
+    }
+
     /// The fewest and the most requests that one connection has carried.
     pub(crate) fn balance(&self) -> (u64, u64) {
         let requests = || {
@@ -152,13 +175,12 @@ impl<'r, T: Transport> Pool<'r, T> {
         earliest_ns: u64,
         driver: &mut D,
     ) {
-        let Next::Send { request, due_ns } = driver.next(index, now_ns) else {
+        let Next::Send { request, due_ns } = driver.next(index, now_ns, &mut self.users) else {
             return;
         };
         self.jobs += 1;
         self.connections[index].job = Some(Job {
             request,
-            len: self.requests[request].bytes.len(),
             written: 0,
             due_ns,
             sent_ns: 0,
@@ -199,7 +221,7 @@ impl<'r, T: Transport> Pool<'r, T> {
         connection.lost = false;
         connection.opened_ns = self.clock.now_ns();
         let registry = &self.registry;
-        let opened = self.transport.connect().and_then(|mut stream| {
+        let opened = Stream::connect(&self.address).and_then(|mut stream| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             registry.register(&mut stream, Token(index), interest)?;
             Ok(stream)
@@ -221,10 +243,11 @@ impl<'r, T: Transport> Pool<'r, T> {
         };
         job.sent_ns = now_ns;
         job.written = 0;
-        let request = &self.requests[job.request];
+        let request = job.request;
+        connection.is_rendered = self.users.render(index, request, &mut connection.out);
         connection.state = State::Busy;
-        connection.reader.begin(request.head);
-        let step = connection.write(&request.bytes);
+        connection.reader.begin(self.methods[request].is_head);
+        let step = connection.write(fixed_bytes(&self.requests[request]));
         self.settle(index, step, driver);
     }
 
@@ -255,10 +278,10 @@ impl<'r, T: Transport> Pool<'r, T> {
     /// Whether the connection can be used now.
     fn finish_opening<D: Driver>(&mut self, index: usize, driver: &mut D) -> bool {
         let connection = &mut self.connections[index];
-        let Some(stream) = &connection.stream else {
+        let Some(stream) = &mut connection.stream else {
             return false;
         };
-        match self.transport.is_connected(stream) {
+        match stream.is_connected() {
             Ok(false) => false,
             Ok(true) => {
                 let now_ns = self.clock.now_ns();
@@ -280,8 +303,9 @@ impl<'r, T: Transport> Pool<'r, T> {
     fn write_on<D: Driver>(&mut self, index: usize, driver: &mut D) {
         let connection = &mut self.connections[index];
         let Some(job) = connection.job else { return };
-        if connection.state == State::Busy && job.written < job.len {
-            let step = connection.write(&self.requests[job.request].bytes);
+        let is_flushed = connection.stream.as_ref().is_none_or(Stream::is_flushed);
+        if connection.state == State::Busy && (job.written < connection.len || !is_flushed) {
+            let step = connection.write(fixed_bytes(&self.requests[job.request]));
             self.settle(index, step, driver);
         }
     }
@@ -293,7 +317,12 @@ impl<'r, T: Transport> Pool<'r, T> {
         if !matches!(connection.state, State::Idle | State::Busy) {
             return;
         }
-        let got = connection.read(&mut self.buffer, ended, driver);
+        let mut tap = Tap {
+            users: &mut self.users,
+            connection: index,
+            driver,
+        };
+        let got = connection.read(&mut self.buffer, ended, &mut tap);
         self.bytes_received += got.bytes;
         match got.step {
             Step::Unread => self.unread.push((index, ended)),
@@ -313,11 +342,11 @@ impl<'r, T: Transport> Pool<'r, T> {
                 } else {
                     connection.state = State::Idle;
                 }
-                let (status, bytes) = (answer.status, answer.body_bytes);
-                self.finish(index, now_ns, driver, |requests, job| {
-                    let outcome = requests[job.request].expect.judge(status, bytes);
-                    (outcome, status, Fault::None)
-                });
+                if let Some(job) = connection.job {
+                    let request = &self.requests[job.request];
+                    let (outcome, fault) = self.users.judge(index, request, &answer);
+                    self.finish(index, now_ns, driver, outcome, answer.status, fault);
+                }
                 self.offer(index, now_ns, 0, driver);
             }
             // Closed, or worse, while nothing was in flight: opened again when it is needed.
@@ -330,8 +359,11 @@ impl<'r, T: Transport> Pool<'r, T> {
 
     /// The socket is of no use any more, and what it was for is over or tried once more.
     fn fail<D: Driver>(&mut self, index: usize, outcome: Outcome, fault: Fault, driver: &mut D) {
-        let retry = self.connections[index].may_retry(outcome);
         let connection = &mut self.connections[index];
+        let is_idempotent = connection
+            .job
+            .is_some_and(|job| self.methods[job.request].is_idempotent);
+        let retry = connection.may_retry(outcome, is_idempotent);
         self.opening -= usize::from(connection.state == State::Opening);
         connection.close(retry);
         match &mut connection.job {
@@ -343,7 +375,7 @@ impl<'r, T: Transport> Pool<'r, T> {
             Some(_) => {}
         }
         let now_ns = self.clock.now_ns();
-        self.finish(index, now_ns, driver, |_, _| (outcome, 0, fault));
+        self.finish(index, now_ns, driver, outcome, 0, fault);
         let pause_ns = match outcome.is_connect_failure() {
             true => CONNECT_PAUSE_NS,
             false => 0,
@@ -351,19 +383,20 @@ impl<'r, T: Transport> Pool<'r, T> {
         self.offer(index, now_ns, now_ns + pause_ns, driver);
     }
 
-    /// Counts a job as over and tells the driver.
+    /// Counts a job as over and tells the driver. `status`: 0 without a whole answer.
     fn finish<D: Driver>(
         &mut self,
         index: usize,
         now_ns: u64,
         driver: &mut D,
-        judge: impl FnOnce(&[Request], &Job) -> (Outcome, u16, Fault),
+        outcome: Outcome,
+        status: u16,
+        fault: Fault,
     ) {
         let connection = &mut self.connections[index];
         let Some(job) = connection.job.take() else {
             return;
         };
-        let (outcome, status, fault) = judge(self.requests, &job);
         self.jobs -= 1;
         connection.requests += 1;
         self.tally.requests += 1;
@@ -393,16 +426,17 @@ impl<'r, T: Transport> Pool<'r, T> {
             let Some(job) = connection.job else {
                 continue;
             };
-            if job.sent_ns == 0 && driver.forgets(job.due_ns, now_ns) {
+            if driver.forgets(job.due_ns, job.sent_ns > 0, now_ns) {
                 connection.job = None;
                 self.jobs -= 1;
+                if connection.state == State::Busy {
+                    connection.close(false);
+                }
                 continue;
             }
             self.opening -= usize::from(connection.state == State::Opening);
             connection.close(false);
-            self.finish(index, now_ns, driver, |_, _| {
-                (Outcome::Unfinished, 0, Fault::None)
-            });
+            self.finish(index, now_ns, driver, Outcome::Unfinished, 0, Fault::None);
         }
     }
 
@@ -416,10 +450,12 @@ impl<'r, T: Transport> Pool<'r, T> {
             let late = |since_ns: u64, limit_ns| now_ns.saturating_sub(since_ns) > limit_ns;
             match connection.state {
                 State::Busy if late(sent_ns, request_ns) => {
-                    self.fail(index, Outcome::Timeout, Fault::None, driver);
+                    let fault = Fault::After(self.settings.request_timeout);
+                    self.fail(index, Outcome::Timeout, fault, driver);
                 }
                 State::Opening if late(connection.opened_ns, connect_ns) => {
-                    self.fail(index, Outcome::ConnectTimeout, Fault::None, driver);
+                    let fault = Fault::After(self.settings.connect_timeout);
+                    self.fail(index, Outcome::ConnectTimeout, fault, driver);
                 }
                 _ => {}
             }
@@ -427,10 +463,45 @@ impl<'r, T: Transport> Pool<'r, T> {
     }
 }
 
+/// Shows what is read to its user and to the driver.
+struct Tap<'t, 'r, D> {
+    users: &'t mut Users<'r>,
+    connection: usize,
+    driver: &'t mut D,
+}
+
+impl<D: Driver> Sink for Tap<'_, '_, D> {
+    fn wants_heads(&self) -> bool {
+        self.users.want_heads() || self.driver.wants_heads()
+    }
+
+    fn head(&mut self, status: u16, headers: &[httparse::Header<'_>]) {
+        self.users.head(self.connection, headers);
+        self.driver.head(status, headers);
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        self.users.body(self.connection, bytes);
+        self.driver.body(bytes);
+    }
+}
+
+/// The bytes of a request that needs not be put together.
+fn fixed_bytes(request: &Request) -> &[u8] {
+    match &request.content {
+        Content::Fixed(bytes) => bytes,
+        Content::Template(_) => &[],
+    }
+}
+
 fn connect_outcome(error: &io::Error) -> Outcome {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Outcome::ConnectRefused,
         io::ErrorKind::TimedOut => Outcome::ConnectTimeout,
+        _ if is_tls_error(error) => Outcome::TlsFailed,
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            Outcome::FdExhausted
+        }
         _ => Outcome::ConnectFailed,
     }
 }

@@ -70,30 +70,6 @@ impl Profile {
         }
     }
 
-    /// How long the stages take; zero for a constant.
-    pub fn duration(&self) -> Duration {
-        self.segments.last().map_or(Duration::ZERO, |line| {
-            Duration::from_secs_f64(line.start_s + line.length_s)
-        })
-    }
-
-    /// The largest value.
-    pub fn peak(&self) -> f64 {
-        self.segments
-            .iter()
-            .flat_map(|line| [line.from, line.to])
-            .fold(self.last, f64::max)
-    }
-
-    /// The value at a time.
-    pub fn at(&self, time: Duration) -> f64 {
-        let time_s = time.as_secs_f64();
-        self.segments
-            .iter()
-            .find(|line| time_s < line.end_s())
-            .map_or(self.last, |line| line.at(time_s))
-    }
-
     /// What is left behind the stages: where they end, and the area under them.
     fn tail(&self) -> (f64, f64) {
         self.segments
@@ -182,19 +158,18 @@ mod tests {
     #[test]
     fn values_lie_on_straight_lines() {
         let ramp = ramp();
-        for (ms, value) in [
-            (0, 0.0),
-            (1_000, 50.0),
-            (2_500, 100.0),
-            (4_000, 50.0),
-            (9_000, 0.0),
+        for (line, at_s, value) in [
+            (0, 0.0, 0.0),
+            (0, 1.0, 50.0),
+            (1, 2.5, 100.0),
+            (2, 4.0, 50.0),
         ] {
             assert!(
-                (ramp.at(Duration::from_millis(ms)) - value).abs() < 1e-9,
-                "{ms}"
+                (ramp.segments[line].at(at_s) - value).abs() < 1e-9,
+                "{at_s}"
             );
         }
-        assert_eq!((ramp.duration(), ramp.peak()), (5 * SECOND, 100.0));
+        assert_eq!(ramp.tail(), (5.0, 300.0));
     }
 
     #[test]
@@ -241,8 +216,8 @@ mod tests {
     #[test]
     fn a_stage_without_time_is_a_jump() {
         let jump = Profile::stages(1.0, &[(SECOND, 1.0), (Duration::ZERO, 5.0)]);
-        assert!((jump.at(SECOND / 2) - 1.0).abs() < 1e-12);
-        assert!((jump.at(SECOND) - 5.0).abs() < 1e-12);
+        assert_eq!(jump.exceeds(2.0, 0), Some(1_000_000_000));
+        assert_eq!(jump.tail(), (1.0, 1.0));
     }
 
     #[test]

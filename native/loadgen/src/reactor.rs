@@ -8,21 +8,25 @@ use crate::clock::Clock;
 use crate::control::{Ticker, TICK_NS};
 use crate::driver::Driver;
 use crate::error::LoadError;
+use crate::plan::Address;
 use crate::pool::{Pool, Settings};
 use crate::request::Request;
-use crate::transport::Transport;
 use crate::wait::{TimerMode, Waiter};
 
 /// The event loop of one server's connections.
-pub(crate) struct Reactor<'r, T: Transport> {
+pub(crate) struct Reactor<'r> {
     waiter: Waiter,
-    pub(crate) pool: Pool<'r, T>,
+    /// So long before something is due it does not sleep any more.
+    spin_ns: u64,
+    /// For how long it has spun and nothing happened.
+    pub(crate) spun_ns: u64,
+    pub(crate) pool: Pool<'r>,
     expired_ns: u64,
 }
 
-impl<'r, T: Transport> Reactor<'r, T> {
+impl<'r> Reactor<'r> {
     pub(crate) fn new(
-        transport: T,
+        address: Address,
         requests: &'r [Request],
         settings: Settings,
         clock: Clock,
@@ -34,7 +38,9 @@ impl<'r, T: Transport> Reactor<'r, T> {
             .map_err(LoadError::system("share a poll"))?;
         Ok(Self {
             waiter,
-            pool: Pool::new(transport, registry, requests, settings, clock),
+            spin_ns: 0,
+            spun_ns: 0,
+            pool: Pool::new(address, registry, requests, settings, clock),
             expired_ns: 0,
         })
     }
@@ -75,6 +81,12 @@ impl<'r, T: Transport> Reactor<'r, T> {
         Ok(())
     }
 
+    /// Spins for at most so long before something is due: no timer wakes a thread on time to the microsecond. Worth it
+    /// only where a core is to spare.
+    pub(crate) fn spin_for(&mut self, spin_ns: u64) {
+        self.spin_ns = spin_ns;
+    }
+
     /// By what means it waits for due times.
     pub(crate) fn timer_mode(&self) -> TimerMode {
         self.waiter.mode()
@@ -85,7 +97,11 @@ impl<'r, T: Transport> Reactor<'r, T> {
         driver: &mut D,
         ticker: &mut Ticker<'_>,
     ) -> Result<(), LoadError> {
-        self.wait(self.patience())?;
+        let patience = self.patience();
+        match self.spin_ns > 0 && patience.is_zero() {
+            true => self.spin()?,
+            false => self.wait(patience)?,
+        }
         self.dispatch(driver);
         self.pool.read_on(driver);
         let now_ns = self.pool.clock().now_ns();
@@ -94,7 +110,7 @@ impl<'r, T: Transport> Reactor<'r, T> {
             self.expired_ns = now_ns;
             self.pool.expire(now_ns, driver);
         }
-        ticker.pulse(now_ns, self.pool.tally())
+        ticker.pulse(now_ns, self.pool.tally(), || driver.latest_ns())
     }
 
     /// How long to wait for the next event.
@@ -104,11 +120,21 @@ impl<'r, T: Transport> Reactor<'r, T> {
         }
         let wait_ns = match self.pool.next_due_ns() {
             Some(due_ns) => due_ns
-                .saturating_sub(self.pool.clock().now_ns())
+                .saturating_sub(self.spin_ns + self.pool.clock().now_ns())
                 .min(TICK_NS),
             None => TICK_NS,
         };
         Duration::from_nanos(wait_ns)
+    }
+
+    /// Looks for events without waiting, and notes the time when there are none.
+    fn spin(&mut self) -> Result<(), LoadError> {
+        let asked_ns = self.pool.clock().now_ns();
+        self.wait(Duration::ZERO)?;
+        if self.waiter.events().next().is_none() {
+            self.spun_ns += self.pool.clock().now_ns() - asked_ns;
+        }
+        Ok(())
     }
 
     fn wait(&mut self, at_most: Duration) -> Result<(), LoadError> {

@@ -1,65 +1,122 @@
 //! What is sent, and what counts as a good answer to it.
 
-use crate::outcome::Outcome;
+use crate::check::{Capture, Check};
+use crate::template::Template;
 
-/// One request of a plan, built before the run: during the run its bytes are only written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One request of a plan.
+#[derive(Clone, Debug)]
 pub struct Request {
     /// The name it has in results.
     pub name: String,
-    /// The whole HTTP/1.1 request: request line, headers and body.
-    pub bytes: Vec<u8>,
-    /// Whether the method is HEAD, whose answers have no body whatever their headers say.
-    pub head: bool,
-    /// What counts as a good answer.
+    /// What is written to the wire.
+    pub content: Content,
+    /// Which status a good answer has.
     pub expect: Expect,
+    /// What a good answer has besides.
+    pub checks: Vec<Check>,
+    /// What is kept of a good answer, for later requests of the same user.
+    pub captures: Vec<Capture>,
+    /// Every so-manieth answer is held against the checks; 0 counts as 1.
+    pub look_every: u32,
 }
 
-/// What counts as a good answer. Checks of headers and bodies join here.
+/// The bytes of a request: built before the run, or put together when it is sent.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The whole HTTP/1.1 request: request line, headers and body. During the run it is only written.
+    Fixed(Vec<u8>),
+    /// It has holes that a user's values fill.
+    Template(Template),
+}
+
+/// Which status counts as good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Expect {
-    /// Exactly this status.
+    /// Exactly this one.
     Status(u16),
-    /// Any 2xx or 3xx status.
+    /// Any 2xx or 3xx.
     StatusClass,
-    /// This status, and a decoded body of this many bytes: the cheapest check that sees a truncated answer.
-    BodyBytes {
-        /// The status.
-        status: u16,
-        /// The length of the body, without its chunked framing.
-        bytes: u64,
-    },
+}
+
+/// What the method means for reading answers and for trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MethodTraits {
+    /// HEAD: answers have no body whatever their headers say.
+    pub(crate) is_head: bool,
+    /// Sending it twice is the same as once (RFC 9110, 9.2.2), so that it may be sent again on a new connection.
+    pub(crate) is_idempotent: bool,
+}
+
+impl Request {
+    /// A request of fixed bytes, of which status 200 is expected and nothing else.
+    pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self::of(name.into(), Content::Fixed(bytes.into()))
+    }
+
+    /// A request that is put together when it is sent, of which status 200 is expected and nothing else.
+    pub fn template(name: impl Into<String>, template: Template) -> Self {
+        Self::of(name.into(), Content::Template(template))
+    }
+
+    fn of(name: String, content: Content) -> Self {
+        Self {
+            name,
+            content,
+            expect: Expect::Status(200),
+            checks: Vec::new(),
+            captures: Vec::new(),
+            look_every: 1,
+        }
+    }
+
+    /// The same with another expectation.
+    #[must_use]
+    pub fn expecting(mut self, expect: Expect) -> Self {
+        self.expect = expect;
+        self
+    }
+
+    /// The same with a check more.
+    #[must_use]
+    pub fn checking(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// The bytes that it begins with; empty when there are none.
+    pub(crate) fn first_bytes(&self) -> &[u8] {
+        match &self.content {
+            Content::Fixed(bytes) => bytes,
+            Content::Template(template) => template.first_bytes(),
+        }
+    }
+
+    pub(crate) fn traits(&self) -> MethodTraits {
+        let method = self.first_bytes().split(|&byte| byte == b' ').next();
+        MethodTraits {
+            is_head: method == Some(b"HEAD"),
+            is_idempotent: matches!(
+                method,
+                Some(b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")
+            ),
+        }
+    }
 }
 
 impl Expect {
-    /// Judges a whole answer.
-    pub fn judge(self, status: u16, body_bytes: u64) -> Outcome {
-        let as_expected = match self {
+    /// Whether this status is good.
+    pub fn accepts(self, status: u16) -> bool {
+        match self {
             Self::Status(expected) => status == expected,
             Self::StatusClass => (200..400).contains(&status),
-            Self::BodyBytes {
-                status: expected, ..
-            } => status == expected,
-        };
-        match self {
-            _ if !as_expected => Outcome::UnexpectedStatus,
-            Self::BodyBytes { bytes, .. } if bytes != body_bytes => Outcome::CheckFailed,
-            _ => Outcome::Ok,
         }
     }
 
     /// What was expected and what came, for a person.
-    pub(crate) fn explain(self, status: u16, body_bytes: u64) -> String {
+    pub(crate) fn explain(self, status: u16) -> String {
         match self {
             Self::Status(expected) => format!("expected status {expected}, got {status}"),
             Self::StatusClass => format!("expected a 2xx or 3xx status, got {status}"),
-            Self::BodyBytes {
-                status: expected,
-                bytes,
-            } => format!(
-                "expected status {expected} and {bytes} body bytes, got {status} and {body_bytes}"
-            ),
         }
     }
 }
@@ -69,17 +126,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_judged_by_status_first_and_then_by_its_length() {
-        assert_eq!(Expect::Status(201).judge(201, 9), Outcome::Ok);
-        assert_eq!(Expect::Status(201).judge(200, 9), Outcome::UnexpectedStatus);
-        assert_eq!(Expect::StatusClass.judge(304, 0), Outcome::Ok);
-        assert_eq!(Expect::StatusClass.judge(404, 0), Outcome::UnexpectedStatus);
-        let sized = Expect::BodyBytes {
-            status: 200,
-            bytes: 3,
-        };
-        assert_eq!(sized.judge(200, 3), Outcome::Ok);
-        assert_eq!(sized.judge(200, 2), Outcome::CheckFailed);
-        assert_eq!(sized.judge(500, 2), Outcome::UnexpectedStatus);
+    fn a_status_is_accepted_as_expected() {
+        assert!(Expect::Status(201).accepts(201) && !Expect::Status(201).accepts(200));
+        assert!(Expect::StatusClass.accepts(304) && !Expect::StatusClass.accepts(404));
+    }
+
+    #[test]
+    fn the_method_is_read_from_the_request_line() {
+        let traits = |bytes: &str| Request::new("x", bytes).traits();
+        assert!(traits("HEAD / HTTP/1.1\r\n\r\n").is_head);
+        assert!(!traits("HEADER / HTTP/1.1\r\n\r\n").is_head);
+        assert!(traits("PUT / HTTP/1.1\r\n\r\n").is_idempotent);
+        assert!(!traits("POST / HTTP/1.1\r\n\r\n").is_idempotent);
+        assert!(!traits("get / HTTP/1.1\r\n\r\n").is_idempotent);
     }
 }

@@ -10,6 +10,8 @@ use crate::chunked::Chunked;
 
 /// The longest head that is read.
 pub(crate) const HEAD_LIMIT: usize = 64 * 1024;
+/// Longer heads are not compared with the last one.
+const LAST_HEAD_LIMIT: usize = 2048;
 /// More header lines than any server sends that is not broken.
 const MOST_HEADERS: usize = 256;
 
@@ -39,8 +41,27 @@ pub(crate) enum ProtocolFault {
     Surplus,
 }
 
+impl ProtocolFault {
+    /// The name in results. It never changes.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Head(_) => "bad_head",
+            Self::HeadTooLong => "head_too_long",
+            Self::Status(_) => "bad_status",
+            Self::ContentLength => "bad_content_length",
+            Self::ChunkSize => "bad_chunk_size",
+            Self::ChunkEnd => "bad_chunk_end",
+            Self::Surplus => "surplus_bytes",
+        }
+    }
+}
+
 /// Who wants to see what a response consists of.
 pub(crate) trait Sink {
+    /// Whether it wants to see heads. Where it does not, one that is the same to the byte as the last is not parsed again.
+    fn wants_heads(&self) -> bool {
+        false
+    }
     /// The head of the final (not 1xx) response.
     fn head(&mut self, _status: u16, _headers: &[httparse::Header<'_>]) {}
     /// A piece of the decoded body.
@@ -66,11 +87,20 @@ enum Framing {
 }
 
 /// What a parsed head says.
+#[derive(Clone, Copy, Debug)]
 struct Head {
     len: usize,
     status: u16,
     framing: Framing,
     closes: bool,
+}
+
+/// The last head of a connection. Most servers send the same one again until the second of its date is over.
+#[derive(Debug, Default)]
+struct LastHead {
+    bytes: Vec<u8>,
+    to_head: bool,
+    head: Option<Head>,
 }
 
 /// Reads the response to one request after another on a connection.
@@ -84,6 +114,7 @@ pub(crate) struct ResponseReader {
     framing: Option<Framing>,
     answer: Answer,
     started: bool,
+    last: LastHead,
 }
 
 impl ResponseReader {
@@ -99,6 +130,7 @@ impl ResponseReader {
                 closes: false,
             },
             started: false,
+            last: LastHead::default(),
         }
     }
 
@@ -165,7 +197,11 @@ impl ResponseReader {
         sink: &mut S,
     ) -> Result<Option<usize>, ProtocolFault> {
         if self.pending.is_empty() {
+            if let Some(head) = self.last.of(bytes, self.to_head, sink) {
+                return Ok(Some(self.enter(head, 0)));
+            }
             if let Some(head) = parse_head(bytes, self.to_head, sink)? {
+                self.last.keep(bytes, self.to_head, head);
                 return Ok(Some(self.enter(head, 0)));
             }
             if bytes.is_empty() {
@@ -198,6 +234,23 @@ impl ResponseReader {
             self.framing = Some(head.framing);
         }
         head.len - before
+    }
+}
+
+impl LastHead {
+    /// What it said, where the bytes begin with the same head.
+    fn of<S: Sink>(&self, bytes: &[u8], to_head: bool, sink: &S) -> Option<Head> {
+        let head = self.head.filter(|_| self.to_head == to_head)?;
+        (bytes.starts_with(&self.bytes) && !sink.wants_heads()).then_some(head)
+    }
+
+    fn keep(&mut self, bytes: &[u8], to_head: bool, head: Head) {
+        self.head = (head.len <= LAST_HEAD_LIMIT).then_some(head);
+        self.to_head = to_head;
+        if self.head.is_some() {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&bytes[..head.len]);
+        }
     }
 }
 

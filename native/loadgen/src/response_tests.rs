@@ -9,6 +9,10 @@ struct Kept {
 }
 
 impl Sink for Kept {
+    fn wants_heads(&self) -> bool {
+        true
+    }
+
     fn head(&mut self, status: u16, _headers: &[httparse::Header<'_>]) {
         self.heads.push(status);
     }
@@ -108,6 +112,39 @@ fn the_body_is_told_from_its_framing() {
     assert_eq!(body_of(ANSWERS[3].0), b"until the end");
     assert_eq!(body_of(ANSWERS[8].0), b"!");
     assert_eq!(body_of(ANSWERS[10].0), b"longer than three");
+}
+
+/// Reads answers one after another on the same connection, as one that does not look at heads.
+struct Blind(Vec<u8>);
+
+impl Sink for Blind {
+    fn body(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+#[test]
+fn a_head_that_comes_again_means_the_same_and_another_one_something_else() {
+    let mut reader = ResponseReader::new();
+    let mut read = |wire: &[u8], to_head| {
+        reader.begin(to_head);
+        let mut blind = Blind(Vec::new());
+        let answer = reader.read(wire, &mut blind).unwrap().unwrap();
+        (answer.status, answer.closes, blind.0)
+    };
+    let hello = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = ANSWERS[2].0;
+    for _ in 0..3 {
+        assert_eq!(read(hello, false), (200, false, b"hello".to_vec()));
+        assert_eq!(read(hello, false), (200, false, b"hello".to_vec()));
+        let longer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlonger";
+        assert_eq!(read(longer, false), (200, false, b"longer".to_vec()));
+        assert_eq!(read(chunked, false).2, b"wikipedia");
+        assert_eq!(read(chunked, false).2, b"wikipedia");
+        let only_head = &hello[..hello.len() - 5];
+        assert_eq!(read(only_head, true), (200, false, Vec::new()));
+        assert_eq!(read(hello, false), (200, false, b"hello".to_vec()));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::driver::{Driver, Exchange, Next};
 use crate::outcome::{Outcome, Outcomes};
 use crate::response::Sink;
+use crate::users::Users;
 
 /// What happened in one slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Rounds {
 impl Sink for Rounds {}
 
 impl Driver for Rounds {
-    fn next(&mut self, connection: usize, now_ns: u64) -> Next {
+    fn next(&mut self, connection: usize, now_ns: u64, _users: &mut Users<'_>) -> Next {
         let sent = std::mem::replace(&mut self.has_sent[connection], true);
         if sent || self.has_failed[connection] {
             return Next::Rest;
@@ -72,6 +73,9 @@ impl Driver for Rounds {
 
     fn done(&mut self, exchange: &Exchange) {
         self.outcomes.count(exchange.outcome, exchange.status);
+        if let Some(detail) = exchange.fault.name() {
+            self.outcomes.note(exchange.outcome, detail);
+        }
         if exchange.outcome == Outcome::Ok {
             self.slice.ok += 1;
             self.latencies_ns.push(exchange.latency_ns);

@@ -77,6 +77,15 @@ impl SeriesRecorder {
         self.second.clear();
     }
 
+    /// The median and the 99th percentile of the last whole second, or of the first as far as it has come.
+    pub(crate) fn latest_ns(&self) -> Option<(u64, u64)> {
+        match self.series.seconds.last() {
+            Some(second) => (second.count > 0).then_some((second.p50_ns, second.p99_ns)),
+            None if self.second.is_empty() => None,
+            None => Some((self.second.quantile_ns(0.5), self.second.quantile_ns(0.99))),
+        }
+    }
+
     pub(crate) fn finish(mut self) -> Series {
         if !self.series.bins.is_empty() {
             self.end_second();

@@ -1,14 +1,18 @@
 //! The driver of a stretch of load: hands requests out at the pacer's pace and keeps what comes of them.
 
+use crate::batches::Batches;
 use crate::clock::as_ns;
 use crate::driver::{Driver, Exchange, Next};
 use crate::outcome::{Outcome, Outcomes};
 use crate::pacer::Pacer;
 use crate::plan::{Abort, Plan, Stop};
+use crate::play::Play;
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::response::Sink;
+use crate::scenario::Scenario;
 use crate::series::SeriesRecorder;
+use crate::users::Users;
 
 /// After so many refused attempts of each connection, without an answer in between, the server counts as dead.
 const ATTEMPTS_PER_CONNECTION: usize = 3;
@@ -48,6 +52,8 @@ pub struct RequestResult {
     pub ok: u64,
     /// How many failed.
     pub failed: u64,
+    /// What became of them.
+    pub outcomes: Outcomes,
 }
 
 /// Up to when requests are handed out.
@@ -62,6 +68,7 @@ impl Limit {
         match stop {
             Stop::Duration(duration) => Self::Until(now_ns.saturating_add(as_ns(duration))),
             Stop::Requests(requests) => Self::Left(requests),
+            Stop::Precise { max, .. } => Self::Until(now_ns.saturating_add(as_ns(max))),
         }
     }
 
@@ -94,7 +101,9 @@ pub(crate) struct Shaped<'p> {
     started_ns: u64,
     drain_ns: u64,
     abort: Option<Abort>,
-    next_request: usize,
+    pub(crate) play: Play<'p>,
+    /// What is to be known, and how precisely, for the run to end.
+    batches: Option<(Batches, f64)>,
     pub(crate) per_request: Vec<RequestResult>,
     pub(crate) outcomes: Outcomes,
     pub(crate) connect: Recorder,
@@ -102,6 +111,8 @@ pub(crate) struct Shaped<'p> {
     pub(crate) series: SeriesRecorder,
     pub(crate) most_queued: u64,
     pub(crate) unsent: u64,
+    /// How many requests were due in all. None: there is no schedule, or no end of it.
+    pub(crate) scheduled: Option<u64>,
     pub(crate) ended_early: Option<EarlyEnd>,
     /// Failed attempts to connect since the last answer, and how many are too many.
     refused: usize,
@@ -109,13 +120,14 @@ pub(crate) struct Shaped<'p> {
 }
 
 impl<'p> Shaped<'p> {
-    pub(crate) fn new(plan: &Plan, pacer: Box<dyn Pacer + 'p>) -> Self {
+    pub(crate) fn new(plan: &Plan, scenario: &'p Scenario, pacer: Box<dyn Pacer + 'p>) -> Self {
         let of_request = |request: &Request| RequestResult {
             name: request.name.clone(),
             histogram: Recorder::new(),
             response: Recorder::new(),
             ok: 0,
             failed: 0,
+            outcomes: Outcomes::default(),
         };
         Self {
             pacer,
@@ -124,7 +136,13 @@ impl<'p> Shaped<'p> {
             started_ns: 0,
             drain_ns: as_ns(plan.drain),
             abort: plan.abort,
-            next_request: 0,
+            play: Play::new(scenario, plan.connections, plan.seed),
+            batches: match plan.stop {
+                Stop::Precise {
+                    measured, within, ..
+                } => Some((Batches::new(measured), within)),
+                _ => None,
+            },
             per_request: plan.requests.iter().map(of_request).collect(),
             outcomes: Outcomes::default(),
             connect: Recorder::new(),
@@ -132,6 +150,7 @@ impl<'p> Shaped<'p> {
             series: SeriesRecorder::default(),
             most_queued: 0,
             unsent: 0,
+            scheduled: None,
             ended_early: None,
             refused: 0,
             most_refused: plan.connections.saturating_mul(ATTEMPTS_PER_CONNECTION),
@@ -151,26 +170,27 @@ impl<'p> Shaped<'p> {
             return;
         }
         let end_ns = self.limit.end_ns().min(now_ns);
+        self.scheduled = self.pacer.scheduled(end_ns);
         while let Some(due_ns) = self.pacer.next_due_ns(0, now_ns) {
             if due_ns >= end_ns {
                 break;
             }
             self.unsent += 1;
             self.outcomes.count(Outcome::Unfinished, 0);
-            let request = self.take_turn();
+            let request = self.play.skip();
             let result = &mut self.per_request[request];
             result.failed += 1;
+            result.outcomes.count(Outcome::Unfinished, 0);
             result.response.record(now_ns - due_ns);
         }
         // While all connections hang nobody asks for the next request, so that nobody looks at the queue.
         self.most_queued = self.most_queued.max(self.unsent);
     }
 
-    /// The request whose turn it is.
-    fn take_turn(&mut self) -> usize {
-        let request = self.next_request;
-        self.next_request = (request + 1) % self.per_request.len();
-        request
+    /// Half the width of the 95 % interval of what was to be known, as a share of it. None: it was not asked for, or
+    /// there is too little to tell.
+    pub(crate) fn precision(&self) -> Option<f64> {
+        self.batches.as_ref()?.0.precision()
     }
 
     fn is_aborted(&self, now_ns: u64) -> bool {
@@ -184,9 +204,16 @@ impl<'p> Shaped<'p> {
 impl Sink for Shaped<'_> {}
 
 impl Driver for Shaped<'_> {
-    fn next(&mut self, connection: usize, now_ns: u64) -> Next {
+    fn next(&mut self, connection: usize, now_ns: u64, users: &mut Users<'_>) -> Next {
         if self.ended_early.is_some() {
             return Next::Rest;
+        }
+        if let Some((request, pause_ns)) = self.play.next_step(connection) {
+            let due_ns = now_ns.saturating_add(pause_ns);
+            return match self.limit.take(due_ns) {
+                true => Next::Send { request, due_ns },
+                false => Next::Rest,
+            };
         }
         if self.is_open {
             let queued = self.pacer.queued(now_ns, self.limit.end_ns());
@@ -194,7 +221,7 @@ impl Driver for Shaped<'_> {
         }
         match self.pacer.next_due_ns(connection, now_ns) {
             Some(due_ns) if self.limit.take(due_ns) => {
-                let request = self.take_turn();
+                let request = self.play.begin(connection, users);
                 Next::Send { request, due_ns }
             }
             _ => Next::Rest,
@@ -203,8 +230,14 @@ impl Driver for Shaped<'_> {
 
     fn done(&mut self, exchange: &Exchange) {
         let is_good = exchange.outcome == Outcome::Ok;
+        self.play.over(exchange.connection, is_good);
         self.outcomes.count(exchange.outcome, exchange.status);
         let result = &mut self.per_request[exchange.request];
+        result.outcomes.count(exchange.outcome, exchange.status);
+        if let Some(detail) = exchange.fault.name() {
+            self.outcomes.note(exchange.outcome, detail);
+            result.outcomes.note(exchange.outcome, detail);
+        }
         if is_good {
             result.ok += 1;
             result.histogram.record(exchange.latency_ns);
@@ -220,6 +253,13 @@ impl Driver for Shaped<'_> {
         let since_start_ns = exchange.ended_ns.saturating_sub(self.started_ns);
         self.series
             .record(since_start_ns, is_good.then_some(exchange.response_ns));
+        if let (true, Some((batches, within))) = (is_good, &mut self.batches) {
+            let ended = batches.record(since_start_ns, exchange.response_ns);
+            if ended && batches.precision().is_some_and(|known| known <= *within) {
+                let end_ns = exchange.ended_ns.min(self.limit.end_ns());
+                self.limit = Limit::Until(end_ns);
+            }
+        }
         match exchange.outcome.is_connect_failure() {
             true => self.refused += 1,
             false => self.refused = 0,
@@ -243,8 +283,17 @@ impl Driver for Shaped<'_> {
         self.ended_early.is_some() || now_ns > self.limit.end_ns().saturating_add(self.drain_ns)
     }
 
-    fn forgets(&self, due_ns: u64, now_ns: u64) -> bool {
-        // A user of a closed loop whose connection was refused would only have tried again.
-        due_ns > now_ns || (!self.is_open && self.ended_early.is_some())
+    fn forgets(&self, due_ns: u64, is_sent: bool, now_ns: u64) -> bool {
+        if due_ns > now_ns {
+            return true;
+        }
+        // In a closed loop nobody waits: whoever stopped the run ended what was in flight, and a user whose
+        // connection was refused would only have tried again.
+        let is_stopped = self.ended_early == Some(EarlyEnd::Stopped);
+        !self.is_open && (is_stopped || (!is_sent && self.ended_early.is_some()))
+    }
+
+    fn latest_ns(&self) -> Option<(u64, u64)> {
+        self.series.latest_ns()
     }
 }

@@ -8,15 +8,21 @@ use crate::error::LoadError;
 use crate::generator::{GeneratorCheck, GeneratorWatch};
 use crate::outcome::{Outcome, Outcomes};
 use crate::pacer::Pacing;
-use crate::plan::{Address, Plan, Stop, Target, WarmUp};
+use crate::plan::{Plan, Stop, Target, WarmUp};
+use crate::play::FlowResult;
 use crate::pool::Settings;
 use crate::processes::CpuMeter;
 use crate::reactor::Reactor;
 use crate::recorder::Recorder;
+use crate::scenario::Scenario;
 use crate::series::Series;
 use crate::shaped::{EarlyEnd, RequestResult, Shaped};
-use crate::transport::{Tcp, Transport, Unix};
+use crate::start::Start;
 use crate::wait::{FineTimers, TimerMode};
+
+/// About what it takes to wake a thread.
+const SPIN_NS: u64 = 50_000;
+const CORES_TO_SPIN: usize = 3;
 
 /// What a stretch of load has shown.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct LoadResult {
     pub lateness: Recorder,
     /// The most requests that were due and not sent at a time.
     pub most_queued: u64,
+    /// How many requests were due in all. None: in a closed loop, and in a run by the number of requests.
+    pub scheduled: Option<u64>,
     /// Requests that were due and never sent: they are counted as unfinished, too.
     pub unsent: u64,
     /// Requests of the schedule that were left out because too many were queued.
@@ -64,6 +72,11 @@ pub struct LoadResult {
     pub timer_mode: TimerMode,
     /// Why the run ended before its time.
     pub ended_early: Option<EarlyEnd>,
+    /// Half the width of the 95 % interval of what [`Stop::Precise`] names, as a share of it. None: it was not asked
+    /// for, or there was too little to tell.
+    pub precision: Option<f64>,
+    /// What became of the flows of the scenario, in its order.
+    pub flows: Vec<FlowResult>,
 }
 
 /// What a warm-up has shown.
@@ -85,28 +98,28 @@ pub fn run(
     plan: &Plan,
     control: &mut dyn Control,
 ) -> Result<LoadResult, LoadError> {
-    plan.check()?;
-    match &target.addr {
-        Address::Tcp(addr) => run_over(Tcp { addr: *addr }, target, plan, control),
-        Address::Unix(path) => run_over(Unix { path: path.clone() }, target, plan, control),
-    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    run_spinning(target, plan, control, spin_ns(plan, cores))
 }
 
-fn run_over<T: Transport>(
-    transport: T,
+/// Loads a server, spinning for so long before something is due.
+fn run_spinning(
     target: &Target,
     plan: &Plan,
     control: &mut dyn Control,
+    spin_ns: u64,
 ) -> Result<LoadResult, LoadError> {
+    plan.check()?;
     let clock = Clock::start();
     let mut ticker = Ticker::new(control, Phase::Stretch, planned_ns(plan.stop));
-    let mut reactor = reactor(transport, plan, clock)?;
-    let mut shaped = Shaped::new(plan, plan.pacing.pacer(plan.connections, plan.seed));
-    if plan.keep_alive {
-        reactor.prepare(&mut shaped, &mut ticker)?;
-    }
+    let mut reactor = reactor(target, plan, clock)?;
+    let scenario = plan.scenario();
+    let pacer = plan.pacing.pacer(plan.connections, plan.seed);
+    let mut shaped = Shaped::new(plan, &scenario, pacer);
+    prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)?;
     let mut meter = CpuMeter::new(&target.pids);
     meter.reset_peak_rss();
+    reactor.spin_for(spin_ns);
     let _fine = FineTimers::start();
     let watch = GeneratorWatch::start();
     let cpu_before = meter.read();
@@ -120,10 +133,11 @@ fn run_over<T: Transport>(
         driven => driven?,
     }
     let ended_ns = clock.now_ns();
-    let generator = watch.finish();
+    let generator = watch.finish(reactor.spun_ns);
     meter.refresh();
     let cpu_after = meter.read();
     shaped.end(ended_ns);
+    let precision = shaped.precision();
     let merged = |of: fn(&RequestResult) -> &Recorder| {
         let mut merged = Recorder::new();
         for request in &shaped.per_request {
@@ -139,6 +153,7 @@ fn run_over<T: Transport>(
         response: merged(|request| &request.response),
         lateness: shaped.lateness,
         most_queued: shaped.most_queued,
+        scheduled: shaped.scheduled,
         unsent: shaped.unsent,
         dropped: shaped.pacer.dropped(),
         series: shaped.series.finish(),
@@ -152,6 +167,8 @@ fn run_over<T: Transport>(
         connection_balance: reactor.pool.balance(),
         timer_mode: reactor.timer_mode(),
         ended_early: shaped.ended_early,
+        precision,
+        flows: shaped.play.flows,
         outcomes: shaped.outcomes,
         connect: shaped.connect,
         per_request: shaped.per_request,
@@ -168,24 +185,14 @@ pub fn warm_up(
 ) -> Result<WarmUpResult, LoadError> {
     plan.check()?;
     rule.check()?;
-    match &target.addr {
-        Address::Tcp(addr) => warm_up_over(Tcp { addr: *addr }, plan, rule, control),
-        Address::Unix(path) => warm_up_over(Unix { path: path.clone() }, plan, rule, control),
-    }
-}
-
-fn warm_up_over<T: Transport>(
-    transport: T,
-    plan: &Plan,
-    rule: &WarmUp,
-    control: &mut dyn Control,
-) -> Result<WarmUpResult, LoadError> {
     let clock = Clock::start();
     let max_ns = as_ns(rule.max);
     let mut ticker = Ticker::new(control, Phase::WarmUp, max_ns);
-    let mut reactor = reactor(transport, plan, clock)?;
+    let mut reactor = reactor(target, plan, clock)?;
     let closed = Pacing::closed();
-    let mut shaped = Shaped::new(plan, closed.pacer(plan.connections, plan.seed));
+    let scenario = plan.scenario();
+    let mut shaped = Shaped::new(plan, &scenario, closed.pacer(plan.connections, plan.seed));
+    prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)?;
     let mut windows_rps = Vec::new();
     let mut steady = false;
     while !steady && clock.now_ns() < max_ns && shaped.ended_early.is_none() {
@@ -206,24 +213,108 @@ fn warm_up_over<T: Transport>(
     })
 }
 
-fn reactor<T: Transport>(
-    transport: T,
-    plan: &Plan,
-    clock: Clock,
-) -> Result<Reactor<'_, T>, LoadError> {
+fn reactor<'p>(target: &Target, plan: &'p Plan, clock: Clock) -> Result<Reactor<'p>, LoadError> {
     let settings = Settings {
         keep_alive: plan.keep_alive,
         request_timeout: plan.request_timeout,
         connect_timeout: plan.connect_timeout,
     };
-    let mut reactor = Reactor::new(transport, &plan.requests, settings, clock)?;
+    let mut reactor = Reactor::new(target.addr.clone(), &plan.requests, settings, clock)?;
+    let scenario = plan.scenario();
+    reactor.pool.equip_users(scenario.slots, scenario.cookies);
     reactor.pool.resize(plan.connections);
     Ok(reactor)
+}
+
+/// Opens connections, and lets the users do what comes before the load.
+fn prepare<'p>(
+    reactor: &mut Reactor<'p>,
+    shaped: &mut Shaped<'_>,
+    plan: &'p Plan,
+    scenario: &Scenario,
+    ticker: &mut Ticker<'_>,
+) -> Result<(), LoadError> {
+    if !scenario.start.is_empty() {
+        let mut start = Start::new(&plan.requests, &scenario.start, plan.connections);
+        reactor.drive(&mut start, ticker)?;
+        start.finish()?;
+    }
+    if plan.keep_alive {
+        reactor.prepare(shaped, ticker)?;
+    }
+    reactor.pool.begin_counting();
+    Ok(())
+}
+
+/// For how long to spin: on a schedule, where a core is left beside this thread and the server.
+fn spin_ns(plan: &Plan, cores: usize) -> u64 {
+    match plan.pacing.is_open() && cores >= CORES_TO_SPIN {
+        true => SPIN_NS,
+        false => 0,
+    }
 }
 
 fn planned_ns(stop: Stop) -> u64 {
     match stop {
         Stop::Duration(duration) => as_ns(duration),
         Stop::Requests(_) => 0,
+        Stop::Precise { max, .. } => as_ns(max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor::NullServer;
+    use crate::pacer::Arrivals;
+    use crate::profile::Profile;
+    use crate::request::Request;
+    use std::time::Duration;
+
+    fn plan(pacing: Pacing) -> Plan {
+        Plan {
+            requests: vec![Request::new("one", "GET / HTTP/1.1\r\n\r\n")],
+            scenario: None,
+            pacing,
+            connections: 2,
+            keep_alive: true,
+            stop: Stop::Requests(50),
+            abort: None,
+            request_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            seed: 1,
+        }
+    }
+
+    fn at_a_rate() -> Plan {
+        plan(Pacing::Open {
+            rate: Profile::constant(1_000.0),
+            arrivals: Arrivals::Even,
+            most_queued: None,
+        })
+    }
+
+    #[test]
+    fn only_a_schedule_with_a_core_to_spare_spins() {
+        assert_eq!(spin_ns(&at_a_rate(), 2), 0);
+        assert_eq!(spin_ns(&at_a_rate(), 3), SPIN_NS);
+        assert_eq!(spin_ns(&plan(Pacing::closed()), 16), 0);
+    }
+
+    #[test]
+    fn what_was_spun_away_is_no_load() {
+        let server = NullServer::start().unwrap();
+        let target = Target {
+            addr: server.addr.into(),
+            pids: Vec::new(),
+        };
+        let result = run_spinning(&target, &at_a_rate(), &mut (), 300_000).unwrap();
+        assert_eq!(result.outcomes.of(Outcome::Ok), 50);
+        assert!(result.generator.spun_ns > 0);
+        let (cpu_ns, wall_ns) = (result.generator.cpu_ns, result.generator.wall_ns);
+        if let (Some(cpu_ns), Some(utilisation)) = (cpu_ns, result.generator.utilisation) {
+            assert!(utilisation < cpu_ns as f64 / wall_ns as f64);
+        }
     }
 }

@@ -1,69 +1,135 @@
-//! The kinds of sockets that the send loop can use: TCP and Unix sockets; TLS joins behind the same trait.
+//! The kinds of sockets that the send loop can use: TCP, Unix sockets, and TLS over TCP.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
 
-/// Opens connections to one target.
-pub(crate) trait Transport {
-    /// A non-blocking connection.
-    type Stream: Read + Write + Source;
+use crate::plan::Address;
+use crate::tls::TlsStream;
 
+/// A non-blocking connection.
+///
+/// A read that does not fill the buffer has emptied the socket, whatever the kind: edge-triggered events rely on it.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
     /// Begins to connect.
-    fn connect(&self) -> io::Result<Self::Stream>;
-
-    /// After the stream has become writable: whether it is connected. `false`: not yet.
-    fn is_connected(&self, stream: &Self::Stream) -> io::Result<bool>;
-}
-
-/// Plain TCP, without Nagle's delay.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tcp {
-    pub(crate) addr: SocketAddr,
-}
-
-impl Transport for Tcp {
-    type Stream = TcpStream;
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(self.addr)?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    pub(crate) fn connect(address: &Address) -> io::Result<Self> {
+        Ok(match address {
+            Address::Tcp(addr) => Self::Tcp(connect_tcp(*addr)?),
+            Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+            Address::Tls(addr, tls) => {
+                let stream = connect_tcp(*addr)?;
+                Self::Tls(Box::new(TlsStream::new(stream, tls)?))
+            }
+        })
     }
 
-    fn is_connected(&self, stream: &TcpStream) -> io::Result<bool> {
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-        match stream.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// A stream socket of the file system.
-#[derive(Clone, Debug)]
-pub(crate) struct Unix {
-    pub(crate) path: PathBuf,
-}
-
-impl Transport for Unix {
-    type Stream = UnixStream;
-
-    fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.path)
-    }
-
-    fn is_connected(&self, stream: &UnixStream) -> io::Result<bool> {
-        match stream.take_error()? {
-            Some(error) => Err(error),
+    /// After an event: whether it is connected, and requests can be written. `false`: not yet.
+    pub(crate) fn is_connected(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => is_tcp_connected(stream),
             // Connecting to a Unix socket never is half done.
-            None => Ok(true),
+            Self::Unix(stream) => match stream.take_error()? {
+                Some(error) => Err(error),
+                None => Ok(true),
+            },
+            Self::Tls(stream) => Ok(is_tcp_connected(stream.tcp())? && stream.shake_hands()?),
         }
+    }
+
+    /// Whether nothing that was written waits for the socket to take it.
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Tls(stream) => stream.is_flushed(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Source for Stream {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}
+
+impl Stream {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+            Self::Tls(stream) => stream.tcp_mut(),
+        }
+    }
+}
+
+/// Without Nagle's delay.
+fn connect_tcp(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn is_tcp_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }

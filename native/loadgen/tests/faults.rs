@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use fastr_loadgen::{
-    once, run, Control, EarlyEnd, Expect, Halt, LoadError, Outcome, Plan, Progress, Stop, Target,
+    once, run, Check, Control, EarlyEnd, Expect, Halt, LoadError, Outcome, Plan, Progress, Request,
+    Stop, Target,
 };
 use server::{get, nobody, plan, Peer, Server, OK};
 
@@ -40,10 +41,7 @@ fn an_answer_500_is_an_unexpected_status() {
 fn a_body_of_another_length_fails_its_check() {
     let server = Server::answering(OK);
     let mut plan = plan(2, 10);
-    plan.requests[0].expect = Expect::BodyBytes {
-        status: 200,
-        bytes: 3,
-    };
+    plan.requests[0].checks = vec![Check::BodyBytes(3)];
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::CheckFailed), 10);
 }
@@ -168,10 +166,9 @@ fn a_server_that_answers_before_it_has_read_the_request_is_understood() {
         }
         Ok(())
     });
-    let mut request = get("/");
-    request.bytes = format!("POST / HTTP/1.1\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
-    request.bytes.resize(request.bytes.len() + LENGTH, b'x');
-    request.expect = Expect::Status(413);
+    let mut bytes = format!("POST / HTTP/1.1\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
+    bytes.resize(bytes.len() + LENGTH, b'x');
+    let request = Request::new("large", bytes).expecting(Expect::Status(413));
     let plan = Plan {
         requests: vec![request],
         ..plan(1, 3)

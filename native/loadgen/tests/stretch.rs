@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use fastr_loadgen::{
-    run, warm_up, Control, Expect, Halt, LoadError, Outcome, Pacing, Phase, Plan, Progress,
+    run, warm_up, Check, Control, Expect, Halt, LoadError, Outcome, Pacing, Phase, Plan, Progress,
     Request, Stop, Think, WarmUp,
 };
 use server::{get, plan, Server, OK};
@@ -74,10 +74,7 @@ fn answers_in_chunks_and_single_bytes_and_with_interim_heads_are_good() {
             Ok(())
         });
         let mut plan = plan(2, 10);
-        plan.requests[0].expect = Expect::BodyBytes {
-            status: 200,
-            bytes: 5,
-        };
+        plan.requests[0].checks = vec![Check::BodyBytes(5)];
         let result = run(&server.target(), &plan, &mut ()).unwrap();
         assert_eq!(
             result.outcomes.of(Outcome::Ok),
@@ -120,10 +117,7 @@ fn close_delimited_answers_are_whole_at_the_end_of_the_stream() {
         peer.send(&[b'x'; 3_000_000])
     });
     let mut plan = plan(2, 6);
-    plan.requests[0].expect = Expect::BodyBytes {
-        status: 200,
-        bytes: 3_000_000,
-    };
+    plan.requests[0].checks = vec![Check::BodyBytes(3_000_000)];
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 6);
 }
@@ -132,11 +126,11 @@ fn close_delimited_answers_are_whole_at_the_end_of_the_stream() {
 fn answers_to_head_and_without_content_have_no_body() {
     const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
     const TO_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
-    for (wire, head) in [(NO_CONTENT, false), (TO_HEAD, true)] {
+    for (wire, method) in [(NO_CONTENT, "GET"), (TO_HEAD, "HEAD")] {
         let server = Server::answering(wire);
         let mut plan = plan(2, 10);
-        plan.requests[0].head = head;
-        plan.requests[0].expect = Expect::StatusClass;
+        let request = Request::new("one", format!("{method} / HTTP/1.1\r\n\r\n"));
+        plan.requests = vec![request.expecting(Expect::StatusClass)];
         let result = run(&server.target(), &plan, &mut ()).unwrap();
         assert_eq!(result.outcomes.of(Outcome::Ok), 10);
         assert_eq!(server.connections(), 2);
@@ -166,7 +160,10 @@ fn a_request_larger_than_the_socket_buffers_arrives_whole() {
     });
     let mut plan = plan(2, 4);
     let head = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {LENGTH}\r\n\r\n");
-    plan.requests[0].bytes = [head.into_bytes(), vec![b'x'; LENGTH]].concat();
+    plan.requests = vec![Request::new(
+        "large",
+        [head.into_bytes(), vec![b'x'; LENGTH]].concat(),
+    )];
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 4);
     assert_eq!(server.connections(), 2);
@@ -253,10 +250,7 @@ fn plans_that_would_measure_nothing_are_refused_by_name() {
         refused(&|plan| plan.stop = Stop::Requests(0)),
         LoadError::NothingToDo(_)
     ));
-    let empty = Request {
-        bytes: Vec::new(),
-        ..get("/empty")
-    };
+    let empty = Request::new("/empty", "");
     let error = refused(&|plan| plan.requests.push(empty.clone()));
     assert!(error.to_string().contains("/empty"), "{error}");
     assert_eq!(server.requests(), 0);

@@ -21,9 +21,9 @@ mod _native {
     use crate::lifeline::watch_lifeline;
     #[pymodule_export]
     use crate::load::{
-        once, run_load, run_paired, warm_up, Answer, ConnectionPlan, Generator, Histogram,
-        LoadResult, Pacing, PairedResult, Progress, Request, RequestResult, Side, Target,
-        WarmUpResult,
+        measure_floor, once, run_load, run_paired, warm_up, Answer, ConnectionPlan, Feed, Floor,
+        Generator, Histogram, LoadResult, Pacing, PairedResult, Progress, Request, RequestResult,
+        Scenario, Side, Target, WarmUpResult,
     };
     #[pymodule_export]
     use crate::stats::{

@@ -18,7 +18,8 @@
 //!
 //! Response times take another road to the same [`SessionEstimate`]: [`SparseHistogram`]s of chunks
 //! (`histogram.rs`) through [`quantile_log_ratio`] (`bootstrap.rs`). Beside the road: the warm-up's stop rule
-//! [`is_steady`] (`steady.rs`) and the quantiles of the distributions used (`distribution.rs`).
+//! [`is_steady`] (`steady.rs`), the precision of one run's mean [`relative_half_width`] (`precision.rs`), and the
+//! quantiles of the distributions used (`distribution.rs`).
 
 mod block;
 mod bootstrap;
@@ -29,6 +30,7 @@ mod error;
 mod histogram;
 mod judge;
 mod look;
+mod precision;
 mod random;
 mod session;
 mod steady;
@@ -45,6 +47,7 @@ pub use error::StatsError;
 pub use histogram::{quantile, SparseHistogram};
 pub use judge::{judge, Judgement, Rule, Verdict};
 pub use look::{chance_of_red, extrapolated};
+pub use precision::relative_half_width;
 pub use random::SplitMix64;
 pub use session::{session_estimate, SessionEstimate};
 pub use steady::is_steady;

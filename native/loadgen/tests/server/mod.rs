@@ -3,15 +3,17 @@
 #![allow(dead_code)] // every test file uses a part of it
 #![allow(clippy::unwrap_used)] // only tests call this; clippy knows tests by their attribute alone
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fastr_loadgen::{Expect, Pacing, Plan, Request, Stop, Target};
+use fastr_loadgen::{Pacing, Plan, Request, Stop, Target};
+use rustls::{ServerConfig, ServerConnection};
 
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -26,12 +28,26 @@ pub(crate) struct Server {
 
 /// One accepted connection, as a script sees it.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
+    /// With it, everything that is sent and read is encrypted.
+    pub(crate) session: Option<ServerConnection>,
     /// How many connections were accepted before.
     pub(crate) number: u64,
     read: Vec<u8>,
     requests: Arc<AtomicU64>,
 }
+
+/// A request as it came, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The request line and the fields, with the empty line.
+    pub(crate) head: Vec<u8>,
+    /// As many bytes as the content-length says.
+    pub(crate) body: Vec<u8>,
+}
+
+/// All requests in the order in which they came.
+pub(crate) type Log = Arc<Mutex<Vec<Asked>>>;
 
 impl Server {
     /// Runs the script on each connection; its errors only end the connection.
@@ -54,6 +70,7 @@ impl Server {
                 let number = accepted.fetch_add(1, Ordering::SeqCst);
                 let mut peer = Peer {
                     stream: stream.unwrap(),
+                    session: None,
                     number,
                     read: Vec::new(),
                     requests: count.clone(),
@@ -83,6 +100,58 @@ impl Server {
                 peer.send(answer)?;
             }
             Ok(())
+        })
+    }
+
+    /// Runs the script on each connection, encrypted.
+    pub(crate) fn start_tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(move |peer| {
+            let session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+            peer.session = Some(session);
+            script(peer)
+        })
+    }
+
+    /// Answers every request with what the function makes of it, on connections that stay open.
+    pub(crate) fn replying(reply: impl Fn(&Asked, u64) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(move |peer| {
+            while let Some(asked) = peer.ask()? {
+                let answer = reply(&asked, peer.number);
+                peer.send(&answer)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Answers everything well, and keeps what was asked.
+    pub(crate) fn listening() -> (Self, Log) {
+        let log = Log::default();
+        let kept = log.clone();
+        let server = Self::replying(move |asked, _| {
+            kept.lock().unwrap().push(asked.clone());
+            OK.to_vec()
+        });
+        (server, log)
+    }
+
+    /// Gives each connection tokens at /login, each time another one, and takes only its latest one elsewhere.
+    pub(crate) fn guarded() -> Self {
+        let latest = Mutex::new(BTreeMap::new());
+        Self::replying(move |asked, connection| {
+            let mut latest = latest.lock().unwrap();
+            let (token, times) = latest.entry(connection).or_insert((String::new(), 0));
+            if asked.target() == "/login" {
+                *times += 1;
+                *token = format!("{connection}-{times}");
+                return answer("", format!(r#"{{"token":"{token}"}}"#));
+            }
+            match asked.header("x-token") == Some(token.clone()) {
+                true => OK.to_vec(),
+                false => b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            }
         })
     }
 
@@ -118,29 +187,73 @@ impl Drop for Server {
 impl Peer {
     /// Reads a request head; false at the end of the stream.
     pub(crate) fn request(&mut self) -> io::Result<bool> {
+        Ok(self.head()?.is_some())
+    }
+
+    /// Reads a whole request; None at the end of the stream.
+    pub(crate) fn ask(&mut self) -> io::Result<Option<Asked>> {
+        let Some(head) = self.head()? else {
+            return Ok(None);
+        };
+        let mut asked = Asked {
+            head,
+            body: Vec::new(),
+        };
+        let length = asked.header("content-length");
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        while self.read.len() < length {
+            if self.read_more()? == 0 {
+                return Ok(None);
+            }
+        }
+        asked.body = self.read.drain(..length).collect();
+        Ok(Some(asked))
+    }
+
+    fn head(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
-                self.read.drain(..at + 4);
                 self.requests.fetch_add(1, Ordering::SeqCst);
-                return Ok(true);
+                return Ok(Some(self.read.drain(..at + 4).collect()));
             }
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer)? {
-                0 => return Ok(false),
-                read => self.read.extend_from_slice(&buffer[..read]),
+            if self.read_more()? == 0 {
+                return Ok(None);
             }
         }
     }
 
+    fn read_more(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 16_384];
+        let read = match &mut self.session {
+            None => self.stream.read(&mut buffer)?,
+            Some(session) => rustls::Stream::new(session, &mut self.stream).read(&mut buffer)?,
+        };
+        self.read.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+
     /// Reads this many bytes of a request body.
     pub(crate) fn body(&mut self, length: usize) -> io::Result<()> {
-        let rest = length.saturating_sub(self.read.len());
-        self.read.drain(..length.min(self.read.len()));
-        io::copy(&mut (&self.stream).take(rest as u64), &mut io::sink()).map(drop)
+        let mut rest = length;
+        loop {
+            let here = rest.min(self.read.len());
+            self.read.drain(..here);
+            rest -= here;
+            if rest == 0 || self.read_more()? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.session {
+            None => self.stream.write_all(bytes),
+            Some(session) => {
+                let mut stream = rustls::Stream::new(session, &mut self.stream);
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+        }
     }
 
     /// Sends every byte in a packet of its own.
@@ -174,6 +287,34 @@ impl Peer {
     }
 }
 
+impl Asked {
+    /// The path and query.
+    pub(crate) fn target(&self) -> String {
+        let target = self.head.split(|&byte| byte == b' ').nth(1);
+        String::from_utf8(target.unwrap().to_vec()).unwrap()
+    }
+
+    /// The value of the only field of this name.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let head = String::from_utf8_lossy(&self.head);
+        let mut values = head.lines().filter_map(|line| {
+            let (field, value) = line.split_once(": ")?;
+            field.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} comes twice in {head}");
+        value
+    }
+}
+
+/// A whole answer of status 200, with extra header lines.
+pub(crate) fn answer(fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 /// An address at which nothing listens.
 pub(crate) fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
@@ -183,17 +324,13 @@ pub(crate) fn nobody() -> SocketAddr {
 }
 
 pub(crate) fn get(path: &str) -> Request {
-    Request {
-        name: path.to_owned(),
-        bytes: format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").into_bytes(),
-        head: false,
-        expect: Expect::Status(200),
-    }
+    Request::new(path, format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
 }
 
 pub(crate) fn plan(connections: usize, requests: u64) -> Plan {
     Plan {
         requests: vec![get("/")],
+        scenario: None,
         pacing: Pacing::closed(),
         connections,
         keep_alive: true,

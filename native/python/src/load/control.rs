@@ -15,6 +15,8 @@ pub(crate) struct Progress {
     planned_ns: u64,
     requests: u64,
     errors: u64,
+    /// The median and the 99th percentile of the last second.
+    latest_ns: Option<(u64, u64)>,
 }
 
 /// Attaches the interpreter between slices: for pending signals, and for the caller's function.
@@ -58,6 +60,7 @@ impl PyControl {
                 planned_ns: progress.planned_ns,
                 requests: progress.requests,
                 errors: progress.errors,
+                latest_ns: progress.latest_ns,
             };
             let answer = callback.call1(py, (progress,))?;
             Ok(!answer.bind(py).is(PyBool::new(py, false)))

@@ -4,27 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fastr_loadgen::{Address, Arrivals, Expect, Profile, Think};
+use fastr_loadgen::{Address, Arrivals, LoadError, Profile, Roots, Think, Tls};
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-
-/// One HTTP/1.1 request, as the bytes on the wire.
-#[pyclass(frozen, module = "pytest_fastr._native")]
-pub(crate) struct Request(pub(crate) fastr_loadgen::Request);
-
-#[pymethods]
-impl Request {
-    #[new]
-    fn new(name: String, wire: Vec<u8>, head: bool, status: Option<u16>) -> Self {
-        let expect = status.map_or(Expect::StatusClass, Expect::Status);
-        Self(fastr_loadgen::Request {
-            name,
-            bytes: wire,
-            head,
-            expect,
-        })
-    }
-}
 
 /// A server: its address and its processes.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -40,16 +23,43 @@ impl Target {
         })
     }
 
+    #[staticmethod]
+    #[pyo3(signature = (host, port, pids, *, name, roots=None, verify=true))]
+    fn tls(
+        host: &str,
+        port: u16,
+        pids: Vec<i32>,
+        name: &str,
+        roots: Option<Vec<u8>>,
+        verify: bool,
+    ) -> PyResult<Self> {
+        let roots = match (verify, roots) {
+            (false, _) => Roots::Unverified,
+            (true, Some(pem)) => Roots::Pem(pem),
+            (true, None) => Roots::System,
+        };
+        let tls = Tls::new(name, &roots).map_err(value_error)?;
+        let addr = Address::Tls(socket_addr(host, port)?, tls);
+        Ok(Self(fastr_loadgen::Target { addr, pids }))
+    }
+
     #[new]
     fn new(host: &str, port: u16, pids: Vec<i32>) -> PyResult<Self> {
-        let ip: IpAddr = host.parse().map_err(|_| {
-            PyValueError::new_err(format!("{host:?} is no IP address: resolve the name first"))
-        })?;
-        Ok(Self(fastr_loadgen::Target {
-            addr: SocketAddr::new(ip, port).into(),
-            pids,
-        }))
+        let addr = socket_addr(host, port)?.into();
+        Ok(Self(fastr_loadgen::Target { addr, pids }))
     }
+}
+
+fn socket_addr(host: &str, port: u16) -> PyResult<SocketAddr> {
+    let ip: IpAddr = host.parse().map_err(|_| {
+        PyValueError::new_err(format!("{host:?} is no IP address: resolve the name first"))
+    })?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// What a plan is refused for.
+pub(super) fn value_error(error: LoadError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// How requests are sent.

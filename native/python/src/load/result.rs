@@ -81,15 +81,17 @@ pub(crate) struct Side {
 impl Side {
     #[getter]
     fn outcomes(&self) -> BTreeMap<&'static str, u64> {
-        self.outcomes
-            .iter()
-            .map(|(outcome, count)| (outcome.as_str(), count))
-            .collect()
+        counts(&self.outcomes)
     }
 
     #[getter]
     fn statuses(&self) -> BTreeMap<u16, u64> {
         self.outcomes.unexpected_statuses().clone()
+    }
+
+    #[getter]
+    fn details(&self) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
+        details(&self.outcomes)
     }
 
     fn quantile_ns(&self, q: f64) -> PyResult<Option<u64>> {
@@ -119,6 +121,21 @@ impl Side {
     }
 }
 
+fn counts(outcomes: &Outcomes) -> BTreeMap<&'static str, u64> {
+    outcomes
+        .iter()
+        .map(|(outcome, count)| (outcome.as_str(), count))
+        .collect()
+}
+
+fn details(outcomes: &Outcomes) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
+    outcomes
+        .details()
+        .iter()
+        .map(|(outcome, details)| (outcome.as_str(), details.clone()))
+        .collect()
+}
+
 /// How well the generator itself ran.
 #[pyclass(frozen, module = "pytest_fastr._native")]
 #[derive(Clone)]
@@ -142,6 +159,16 @@ impl Generator {
     fn steal(&self) -> Option<f64> {
         self.0.steal
     }
+
+    #[getter]
+    fn cpu_ns(&self) -> Option<u64> {
+        self.0.cpu_ns
+    }
+
+    #[getter]
+    fn spun(&self) -> bool {
+        self.0.spun_ns > 0
+    }
 }
 
 /// One stretch of load.
@@ -153,6 +180,7 @@ pub(crate) struct LoadResult {
     pub(super) response: Histogram,
     pub(super) connect: Histogram,
     pub(super) lateness: Histogram,
+    pub(super) scheduled: Option<u64>,
     pub(super) most_queued: u64,
     pub(super) unsent: u64,
     pub(super) dropped: u64,
@@ -162,6 +190,9 @@ pub(crate) struct LoadResult {
     pub(super) balance: (u64, u64),
     pub(super) timer_mode: &'static str,
     pub(super) ended_early: Option<&'static str>,
+    pub(super) precision: Option<f64>,
+    /// Name, completed, failed.
+    pub(super) flows: Vec<(String, u64, u64)>,
 }
 
 impl LoadResult {
@@ -177,6 +208,7 @@ impl LoadResult {
             response: Histogram(result.response),
             connect: Histogram(result.connect),
             lateness: Histogram(result.lateness),
+            scheduled: result.scheduled,
             most_queued: result.most_queued,
             unsent: result.unsent,
             dropped: result.dropped,
@@ -184,6 +216,12 @@ impl LoadResult {
             balance: result.connection_balance,
             timer_mode: result.timer_mode.as_str(),
             ended_early: result.ended_early.map(EarlyEnd::as_str),
+            precision: result.precision,
+            flows: result
+                .flows
+                .into_iter()
+                .map(|flow| (flow.name, flow.completed, flow.failed))
+                .collect(),
             generator: Generator(result.generator),
             side: Side {
                 requests: result.requests,
@@ -221,6 +259,21 @@ impl RequestResult {
     #[getter]
     fn failed(&self) -> u64 {
         self.0.failed
+    }
+
+    #[getter]
+    fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        counts(&self.0.outcomes)
+    }
+
+    #[getter]
+    fn statuses(&self) -> BTreeMap<u16, u64> {
+        self.0.outcomes.unexpected_statuses().clone()
+    }
+
+    #[getter]
+    fn details(&self) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
+        details(&self.0.outcomes)
     }
 
     #[getter]

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fastr_loadgen::{Abort, LoadError, PairedPlan, Plan, SideResult, Stop, WarmUp};
+use fastr_loadgen::{Abort, LoadError, Measured, PairedPlan, Plan, SideResult, Stop, WarmUp};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::control::PyControl;
 use super::plan::seconds;
 use super::result::{Answer, Generator, LoadResult, PairedResult, Side, WarmUpResult};
-use super::{ConnectionPlan, Pacing, Request, Target};
+use super::{ConnectionPlan, Pacing, Request, Scenario, Target};
 
 fn detached<T: Send>(
     py: Python<'_>,
@@ -29,6 +29,7 @@ impl ConnectionPlan {
     fn plan(&self, requests: Vec<fastr_loadgen::Request>, stop: Stop) -> Plan {
         Plan {
             requests,
+            scenario: None,
             pacing: fastr_loadgen::Pacing::closed(),
             connections: self.connections,
             keep_alive: self.keep_alive,
@@ -63,7 +64,7 @@ pub(crate) fn once(
 
 #[pyfunction]
 #[pyo3(signature = (
-    target, requests, plan, *, seconds=None, count=None, pacing=None, drain=None, abort=None, seed=0, control=None
+    target, requests, plan, *, seconds=None, count=None, precise=None, scenario=None, pacing=None, drain=None, abort=None, seed=0, control=None
 ))]
 #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn run_load(
@@ -73,6 +74,8 @@ pub(crate) fn run_load(
     plan: &ConnectionPlan,
     seconds: Option<f64>,
     count: Option<u64>,
+    precise: Option<(Option<f64>, f64)>,
+    scenario: Option<PyRef<'_, Scenario>>,
     pacing: Option<PyRef<'_, Pacing>>,
     drain: Option<f64>,
     abort: Option<(f64, f64)>,
@@ -80,13 +83,19 @@ pub(crate) fn run_load(
     control: Option<Py<PyAny>>,
 ) -> PyResult<LoadResult> {
     let time = super::plan::seconds;
-    let stop = match (seconds, count) {
-        (Some(limit), None) => Stop::Duration(time(limit, "seconds")?),
-        (None, Some(count)) => Stop::Requests(count),
+    let stop = match (seconds, count, precise) {
+        (Some(limit), None, None) => Stop::Duration(time(limit, "seconds")?),
+        (Some(limit), None, Some((quantile, within))) => Stop::Precise {
+            measured: quantile.map_or(Measured::Throughput, Measured::Quantile),
+            within,
+            max: time(limit, "seconds")?,
+        },
+        (None, Some(count), None) => Stop::Requests(count),
         _ => return Err(PyValueError::new_err("give seconds= or count=")),
     };
     let mut plan = plan.plan(self::requests(&requests), stop);
     plan.seed = seed;
+    plan.scenario = scenario.map(|scenario| scenario.0.clone());
     if let Some(pacing) = pacing {
         plan.pacing = pacing.0.clone();
     }

@@ -1,0 +1,158 @@
+//! The cookies of one user: what servers set, and what goes back to them (RFC 6265, for a single host).
+//!
+//! Domains are not looked at, for there is one server; `Secure` is not either, as browsers treat this machine.
+
+use std::time::SystemTime;
+
+use cookie::{Cookie, Expiration};
+
+/// More than any browser keeps of a site.
+const MOST_COOKIES: usize = 200;
+
+/// The cookies of one user.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Jar {
+    cookies: Vec<Kept>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    name: String,
+    value: String,
+    path: String,
+}
+
+impl Jar {
+    /// Takes a Set-Cookie header, in the answer to a request of this path. What is no cookie is passed over, as browsers do.
+    pub(crate) fn store(&mut self, header: &[u8], request_path: &[u8]) {
+        let Some(cookie) = std::str::from_utf8(header)
+            .ok()
+            .and_then(|text| Cookie::parse(text).ok())
+        else {
+            return;
+        };
+        let path = match cookie.path() {
+            Some(path) if path.starts_with('/') => path.to_owned(),
+            _ => folder_of(request_path),
+        };
+        self.cookies
+            .retain(|kept| kept.name != cookie.name() || kept.path != path);
+        if is_over(&cookie) || self.cookies.len() >= MOST_COOKIES {
+            return;
+        }
+        self.cookies.push(Kept {
+            name: cookie.name().to_owned(),
+            value: cookie.value().to_owned(),
+            path,
+        });
+        // Longer paths come first; of the same length the older ones.
+        self.cookies
+            .sort_by_key(|kept| usize::MAX - kept.path.len());
+    }
+
+    /// Writes the header line for a request of this path; nothing when no cookie belongs to it.
+    pub(crate) fn write(&self, request_path: &[u8], out: &mut Vec<u8>) {
+        let mut separator: &[u8] = b"cookie: ";
+        for kept in &self.cookies {
+            if is_below(request_path, kept.path.as_bytes()) {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(kept.name.as_bytes());
+                out.push(b'=');
+                out.extend_from_slice(kept.value.as_bytes());
+                separator = b"; ";
+            }
+        }
+        if separator == b"; " {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Whether a cookie says that it is to be forgotten.
+fn is_over(cookie: &Cookie<'_>) -> bool {
+    match (cookie.max_age(), cookie.expires()) {
+        (Some(age), _) => !age.is_positive(),
+        (None, Some(Expiration::DateTime(when))) => when <= SystemTime::now(),
+        _ => false,
+    }
+}
+
+/// The default path of RFC 6265, 5.1.4.
+fn folder_of(path: &[u8]) -> String {
+    let end = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    match end {
+        0 => "/".to_owned(),
+        end => String::from_utf8_lossy(&path[..end]).into_owned(),
+    }
+}
+
+/// The path match of RFC 6265, 5.1.4.
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.starts_with(folder)
+        && (path.len() == folder.len()
+            || folder.ends_with(b"/")
+            || path.get(folder.len()) == Some(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(jar: &Jar, path: &str) -> String {
+        let mut out = Vec::new();
+        jar.write(path.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn jar(headers: &[&str]) -> Jar {
+        let mut jar = Jar::default();
+        for header in headers {
+            jar.store(header.as_bytes(), b"/account/login");
+        }
+        jar
+    }
+
+    #[test]
+    fn what_was_set_goes_back_and_newer_values_win() {
+        let jar = jar(&[
+            "a=1; Path=/; HttpOnly; Secure",
+            "b=x y; path=/",
+            "a=2; Path=/; SameSite=Lax",
+        ]);
+        assert_eq!(sent(&jar, "/"), "cookie: b=x y; a=2\r\n");
+        assert_eq!(sent(&Jar::default(), "/"), "");
+    }
+
+    #[test]
+    fn a_cookie_belongs_to_its_path() {
+        let jar = jar(&["here=1", "shop=1; Path=/shop"]);
+        assert_eq!(sent(&jar, "/account"), "cookie: here=1\r\n");
+        assert_eq!(sent(&jar, "/account/orders"), "cookie: here=1\r\n");
+        assert_eq!(sent(&jar, "/shop/cart"), "cookie: shop=1\r\n");
+        assert_eq!(sent(&jar, "/shopping"), "");
+    }
+
+    #[test]
+    fn a_cookie_that_is_over_is_forgotten() {
+        for over in [
+            "a=; Max-Age=0; Path=/",
+            "a=; Max-Age=-5; Path=/",
+            "a=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
+        ] {
+            let jar = jar(&["a=1; Path=/", over]);
+            assert_eq!(sent(&jar, "/"), "", "{over}");
+        }
+        let jar = jar(&["a=1; Path=/; expires=Thu, 01 Jan 2099 00:00:00 GMT"]);
+        assert_eq!(sent(&jar, "/"), "cookie: a=1\r\n");
+    }
+
+    #[test]
+    fn what_is_no_cookie_is_passed_over_and_memory_is_bounded() {
+        let mut jar = jar(&["", "=x", "novalue"]);
+        assert_eq!(sent(&jar, "/account"), "");
+        for number in 0..1_000 {
+            jar.store(format!("n{number}=1; Path=/").as_bytes(), b"/");
+        }
+        assert_eq!(jar.cookies.len(), MOST_COOKIES);
+    }
+}

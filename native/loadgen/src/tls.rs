@@ -1,0 +1,282 @@
+//! TLS for the send loop: rustls over a non-blocking TCP connection, HTTP/1.1 inside.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
+
+use crate::error::LoadError;
+
+/// Whom to trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// Whom this machine trusts.
+    System,
+    /// The certificates of a PEM file, and nobody else.
+    Pem(Vec<u8>),
+    /// Anybody: the connection is encrypted and the server may be anyone.
+    Unverified,
+}
+
+/// How connections to one server are encrypted. Sessions are resumed where the server lets them.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// For a server that must prove to be `name`, a DNS name or an IP address.
+    pub fn new(name: &str, roots: &Roots) -> Result<Self, LoadError> {
+        let refused = |reason: String| LoadError::Tls(reason);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(error.to_string()))?;
+        let mut config = match roots {
+            Roots::Unverified => config
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+                .with_no_client_auth(),
+            Roots::System => config
+                .with_root_certificates(system_roots()?)
+                .with_no_client_auth(),
+            Roots::Pem(pem) => config
+                .with_root_certificates(pem_roots(pem)?)
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| refused(format!("{name:?} is no name that a certificate can hold")))?;
+        Ok(Self {
+            config: Arc::new(config),
+            name,
+        })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.name).finish()
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, LoadError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    match roots.is_empty() {
+        true => Err(LoadError::Tls(
+            "this machine has no trusted root certificates".to_owned(),
+        )),
+        false => Ok(roots),
+    }
+}
+
+fn pem_roots(pem: &[u8]) -> Result<RootCertStore, LoadError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+            .map_err(|reason| {
+                LoadError::Tls(format!("the trusted certificates are not PEM: {reason}"))
+            })?;
+    }
+    match roots.is_empty() {
+        true => Err(LoadError::Tls(
+            "there is no certificate in the trusted ones".to_owned(),
+        )),
+        false => Ok(roots),
+    }
+}
+
+/// Believes every certificate, as far as its owner holds the key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether TLS itself failed, and not the socket below it.
+pub(crate) fn is_tls_error(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// One encrypted connection.
+pub(crate) struct TlsStream {
+    tcp: TcpStream,
+    session: ClientConnection,
+    /// The server has closed its side of the socket.
+    ended: bool,
+}
+
+impl TlsStream {
+    pub(crate) fn new(tcp: TcpStream, tls: &Tls) -> io::Result<Self> {
+        let session = ClientConnection::new(tls.config.clone(), tls.name.clone())
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            tcp,
+            session,
+            ended: false,
+        })
+    }
+
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    pub(crate) fn tcp_mut(&mut self) -> &mut TcpStream {
+        &mut self.tcp
+    }
+
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.session.wants_write()
+    }
+
+    /// Goes on with the handshake as far as the socket lets it, and says whether it is over.
+    pub(crate) fn shake_hands(&mut self) -> io::Result<bool> {
+        loop {
+            self.send_records()?;
+            if !self.session.is_handshaking() {
+                return Ok(true);
+            }
+            if !self.take_records()? {
+                return match self.ended {
+                    true => Err(io::ErrorKind::UnexpectedEof.into()),
+                    false => Ok(false),
+                };
+            }
+        }
+    }
+
+    /// Writes what the session wants to send, until the socket takes no more.
+    fn send_records(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.tcp) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and decrypts what the socket has now; false when it has nothing, or has ended.
+    fn take_records(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        loop {
+            match self.session.read_tls(&mut self.tcp) {
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(false);
+                }
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Err(error) = self.session.process_new_packets() {
+            // The alert that tells the server why; whether it arrives does not matter any more.
+            let _ = self.send_records();
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        self.send_records()?;
+        Ok(true)
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.session.reader().read(&mut buffer[filled..]) {
+                // The session was closed by the server in its own words.
+                Ok(0) => return Ok(filled),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.take_records() {
+                        Ok(true) => {}
+                        Ok(false) if filled > 0 || self.ended => return Ok(filled),
+                        Ok(false) => return Err(io::ErrorKind::WouldBlock.into()),
+                        // What was read before comes first; the session gives the same error again.
+                        Err(_) if filled > 0 => return Ok(filled),
+                        Err(error) => return Err(error),
+                    }
+                }
+                // The socket has ended without the session having been closed: HTTP's own framing is the judge.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(filled),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.session.writer().write(bytes)?;
+        self.send_records()?;
+        match written {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            written => Ok(written),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send_records()
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TlsStream").field(&self.tcp).finish()
+    }
+}

@@ -1,0 +1,112 @@
+"""Rows of values for scenarios: turned into bytes before the load, and taken one by one during it."""
+
+from __future__ import annotations
+
+import csv as csvlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_fastr import _native
+from pytest_fastr.errors import LoadError
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Named columns and rows of bytes. ``shuffled``: rows are taken by chance instead of in turn."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[bytes, ...], ...] = field(repr=False)
+    shuffled: bool = False
+
+    def native(self, slots: Mapping[str, int]) -> _native.Feed:
+        """For the generator, with the slot of each column."""
+        return _native.Feed([slots[name] for name in self.columns], self.rows, shuffled=self.shuffled)
+
+
+def feed(rows: Iterable[Mapping[str, Any]], *, shuffled: bool = False) -> Feed:
+    """A feed of mappings that all have the same keys.
+
+    Text, numbers, True, False and None become text as JSON writes it (without quotes); bytes stay as they are. Raises
+    LoadError for no rows, and for a row of other keys.
+    """
+    return _feed(((f"row {number}", row) for number, row in enumerate(rows, 1)), "feed", shuffled)
+
+
+def csv(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
+    """A feed from a CSV file whose first line names the columns. A relative path starts at the current folder."""
+    text = _text(path)
+    reader = csvlib.reader(text.splitlines(keepends=True), strict=True)
+    try:
+        columns = next(reader, [])
+        if not columns:
+            raise LoadError(f"{path}: the first line must name the columns")
+        rows = []
+        for cells in reader:
+            if len(cells) != len(columns) and cells:
+                raise LoadError(f"{path}:{reader.line_num}: {len(cells)} values for {len(columns)} columns")
+            if cells:
+                rows.append((f"{path}:{reader.line_num}", dict(zip(columns, cells, strict=True))))
+    except csvlib.Error as error:
+        raise LoadError(f"{path}:{reader.line_num}: this is no CSV: {error}") from None
+    if len(set(columns)) < len(columns):
+        raise LoadError(f"{path}: two columns have the same name")
+    return _feed(rows, str(path), shuffled)
+
+
+def json_lines(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
+    """A feed from a file with a JSON object in each line. A relative path starts at the current folder."""
+    rows = []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise LoadError(f"{path}:{number}: this is no JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise LoadError(f"{path}:{number}: a line must be a JSON object, not {type(row).__name__}")
+        rows.append((f"{path}:{number}", row))
+    return _feed(rows, str(path), shuffled)
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise LoadError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise LoadError(f"{path}: this is no UTF-8: {error.reason}") from None
+
+
+def _feed(rows: Iterable[tuple[str, Mapping[str, Any]]], source: str, shuffled: bool) -> Feed:
+    columns: tuple[str, ...] = ()
+    made: list[tuple[bytes, ...]] = []
+    for place, row in rows:
+        if not made:
+            columns = tuple(row)
+            for name in columns:
+                if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+                    raise LoadError(f"{source}: column {name!r} must be a name of letters, digits and underscores")
+            if not columns:
+                raise LoadError(f"{place}: a row needs at least one value")
+        if set(row) != set(columns):
+            raise LoadError(f"{place}: has {', '.join(map(str, row)) or 'nothing'} instead of {', '.join(columns)}")
+        made.append(tuple(_bytes(row[name], place, name) for name in columns))
+    if not made:
+        raise LoadError(f"{source}: there is no row")
+    return Feed(columns, tuple(made), shuffled)
+
+
+def _bytes(value: Any, place: str, name: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise LoadError(f"{place}: {name} cannot be written as text: {error}") from None
