@@ -28,8 +28,8 @@ __all__ = [
     "Receive",
     "Request",
     "RequestResult",
-    "Send",
     "Scenario",
+    "Send",
     "SessionEstimate",
     "Side",
     "Target",
@@ -221,10 +221,12 @@ class Request:
 @final
 class Feed:
     """Rows of values. Each flow that begins takes the next one, or one by chance where it is ``shuffled``, and puts its
-    columns into ``slots``. After the last row comes the first. Raises ValueError without rows, and for a row of
-    another width."""
+    columns into ``slots``; ``per_user``, each user takes one before everything else and keeps it. After the last row
+    comes the first. Raises ValueError without rows, and for a row of another width."""
 
-    def __new__(cls, slots: Sequence[int], rows: Sequence[Sequence[bytes]], *, shuffled: bool = False) -> Feed: ...
+    def __new__(
+        cls, slots: Sequence[int], rows: Sequence[Sequence[bytes]], *, shuffled: bool = False, per_user: bool = False
+    ) -> Feed: ...
 
 _Step = tuple[int, float, float]
 """The index of a request, and the least and the most seconds before it (after the answer to the step before)."""

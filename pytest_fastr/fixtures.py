@@ -1,16 +1,17 @@
-"""The fixtures: ``perf``, ``perf_app``, ``perf_server``."""
+"""The fixtures: ``perf``, ``perf_load``, ``perf_app``, ``perf_server``."""
 
 from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_fastr import _native
 from pytest_fastr.config import Config, parse_count, parse_duration, parse_limits
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
@@ -22,6 +23,7 @@ from pytest_fastr.load.request import QueryValue
 from pytest_fastr.mount import AppRef, Launch, ServerProcess
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import check_asgi
+from pytest_fastr.perf_load import PerfLoad
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
 DRAIN_SECONDS = 1.0
@@ -199,6 +201,7 @@ class Perf:
         json: Any = None,
         data: Mapping[str, QueryValue] | bytes | str | None = None,
         expect: int = 200,
+        check: Sequence[_native._Check] = (),
         name: str | None = None,
     ) -> PerfResult:
         """Measures one request.
@@ -210,6 +213,7 @@ class Perf:
             json: the body, as JSON.
             data: the body: a mapping as a form, bytes or text as they are.
             expect: the status code that makes an answer good.
+            check: what a good answer has besides (``load.contains``, ``load.json_is``, ...).
             name: how reports call it; default ``METHOD /path``.
 
         Without ``--perf`` one request is sent and checked.
@@ -229,6 +233,7 @@ class Perf:
             expect=expect,
             name=name,
             timeout_s=self._state.config.request_timeout_s,
+            checks=check,
         )
         if spec.name in self._names:
             raise ConfigError(f"this test measures {spec.name!r} twice: tell them apart by name=")
@@ -308,6 +313,16 @@ def perf(request: pytest.FixtureRequest) -> Iterator[Perf]:
     state = request.config.stash[STATE]
     source, settings = _source_of(request, state)
     yield Perf(request.node, source, settings, state)
+    if source.is_object:
+        state.pool.release(source)
+
+
+@pytest.fixture
+def perf_load(request: pytest.FixtureRequest) -> Iterator[PerfLoad]:
+    """Plays scenarios on the application under test: ``perf_load(scenario, rate=200, limits=["p99<50ms"])``."""
+    state = request.config.stash[STATE]
+    source, settings = _source_of(request, state)
+    yield PerfLoad(request.node, source, settings.shape.users, settings.shape.duration_s, state)
     if source.is_object:
         state.pool.release(source)
 

@@ -27,14 +27,13 @@ from pytest_fastr.load.result import QUANTILES, LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
 from pytest_fastr.load.scenario import Scenario, scenario
 from pytest_fastr.load.search import RateSearch, search_rate
-from pytest_fastr.load.shape import Closed, Open, Precision, Shape, parse_stages
+from pytest_fastr.load.shape import Closed, Open, Precision, Shape, check_rate, parse_pause, parse_stages
 from pytest_fastr.load.url import LoadTarget, parse_target
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import to_json
 from pytest_fastr.report.load_text import search_text, to_text
 
 INTERRUPTED = 130
-HIGHEST_RATE = 1_000_000.0
 MOST_PRECISE = 0.001
 PROBE_S = 1.0
 PER_TRY_S = 5.0
@@ -209,16 +208,12 @@ def _shape(args: argparse.Namespace) -> Shape:
             if given and not args.find_rate:
                 raise LoadError(f"{option} belongs to a rate: give --rate too")
         most = max((int(-(-stage.target // 1)) for stage in stages), default=users)
-        return Closed(max(1, most if stages else users), _think(args.think), stages)
+        think = None if args.think is None else parse_pause(args.think, "--think")
+        return Closed(max(1, most if stages else users), think, stages)
     if args.think is not None:
         raise LoadError("--think belongs to users who wait for answers: leave --rate out, or --think")
-    if not 0 <= args.rate <= HIGHEST_RATE or (args.rate == 0 and not stages):
-        raise LoadError(f"--rate {args.rate:g}: must be above 0 and at most {HIGHEST_RATE:,.0f}")
-    for stage in stages:
-        if stage.target > HIGHEST_RATE:
-            raise LoadError(f"--stages: a rate of {stage.target:g} is more than {HIGHEST_RATE:,.0f}")
     most_queued = None if args.max_queue is None else _count(args.max_queue, "--max-queue")
-    return Open(args.rate, users, args.poisson, stages, most_queued)
+    return Open(check_rate(args.rate, stages, "--rate"), users, args.poisson, stages, most_queued)
 
 
 def _plan(args: argparse.Namespace, shape: Shape, target: LoadTarget) -> LoadPlan:
@@ -359,17 +354,6 @@ def _body(given: str | None) -> bytes | str | None:
     if given is None or not given.startswith("@"):
         return given
     return _read(given[1:], f"--body {given}")
-
-
-def _think(given: str | None) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    low, dash, high = given.partition("-")
-    shortest = parse_duration(low.strip(), "--think")
-    longest = parse_duration(high.strip(), "--think") if dash else shortest
-    if longest < shortest:
-        raise LoadError(f"--think {given}: the first time is longer than the second")
-    return shortest, longest
 
 
 def _count(value: int, option: str) -> int:

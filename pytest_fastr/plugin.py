@@ -18,7 +18,7 @@ import pytest
 from pytest_fastr import options as cli_options
 from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
-from pytest_fastr.fixtures import perf, perf_app, perf_server
+from pytest_fastr.fixtures import perf, perf_app, perf_load, perf_server
 from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
@@ -26,11 +26,14 @@ from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.session import GateSession, GateSettings
 from pytest_fastr.options import Options, add_options, baseline_folder
 from pytest_fastr.report.live import LiveLine
+from pytest_fastr.report.load_json import load_document
+from pytest_fastr.report.load_text import to_text
+from pytest_fastr.report.quantity import printable
 from pytest_fastr.report.result_file import write
 from pytest_fastr.report.terminal import paragraph, render
 from pytest_fastr.state import STATE, LiveView, PluginState
 
-__all__ = ["perf", "perf_app", "perf_server"]
+__all__ = ["perf", "perf_app", "perf_load", "perf_server"]
 
 MARKER = (
     'perf(users=20, duration="10s", epochs=6, limit={"cpu": "2%"}, app="module:attr"): '
@@ -97,9 +100,10 @@ def _live_line(config: pytest.Config) -> LiveLine:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what uses the ``perf`` fixture, so that ``-m perf`` selects it."""
+    """Marks what uses the fixtures that measure, so that ``-m perf`` selects it."""
     for item in items:
-        if "perf" in getattr(item, "fixturenames", ()) and item.get_closest_marker("perf") is None:
+        used = getattr(item, "fixturenames", ())
+        if ("perf" in used or "perf_load" in used) and item.get_closest_marker("perf") is None:
             item.add_marker(pytest.mark.perf)
 
 
@@ -156,22 +160,26 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
     if state.options.json is not None:
         try:
-            write(_session_report(session.config, gate), state.options.json)
+            write(_session_report(session.config, gate), state.options.json, _load_documents(state))
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
     collecting = session.config.option.collectonly
-    measured = any(report.verdict is not Verdict.INVALID for report in gate.reports)
+    measured = bool(state.loads) or any(report.verdict is not Verdict.INVALID for report in gate.reports)
     good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if not measured and not collecting and session.exitstatus in good:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         session.config.stash[_COMPLAINT] = (
-            "pytest --perf measured nothing: no test that uses the `perf` fixture ran to its end; "
+            "pytest --perf measured nothing: no test that uses the fixture `perf` or `perf_load` ran to its end; "
             "look at the selection (-k, -m, paths) and at the skipped tests"
         )
 
 
 _COMPLAINT = pytest.StashKey[str]()
+
+
+def _load_documents(state: PluginState) -> list[dict[str, object]]:
+    return [{"nodeid": one.nodeid, **load_document(one.report, one.limits)} for one in state.loads]
 
 
 def _session_report(config: pytest.Config, gate: GateSession) -> SessionReport:
@@ -189,6 +197,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if state is None or state.gate is None:
         return
     reporter = terminalreporter
+    if state.loads:
+        reporter.section("load")
+    for outcome in state.loads:
+        reporter.write_line(printable(outcome.nodeid), bold=True)
+        reporter.write(to_text(outcome.report, outcome.limits, reporter._tw.fullwidth) + "\n")
     if state.gate.reports:
         reporter.section("performance")
         writer = reporter._tw

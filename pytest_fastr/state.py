@@ -13,6 +13,8 @@ from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.measure import Show
 from pytest_fastr.gate.model import Outcome, TestReport
 from pytest_fastr.gate.session import GateSession
+from pytest_fastr.load.limits import LimitResult
+from pytest_fastr.load.result import LoadReport
 from pytest_fastr.options import Options
 from pytest_fastr.report.live import LiveLine
 
@@ -23,6 +25,15 @@ class ItemResult:
 
     report: TestReport
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOutcome:
+    """One load of an item, and the limits it was held against."""
+
+    nodeid: str
+    report: LoadReport
+    limits: tuple[LimitResult, ...]
 
 
 class LiveView:
@@ -36,7 +47,7 @@ class LiveView:
         """Yields the function; the line is cleared afterwards."""
 
         def show(phase: str, fraction: float, rps: float | None) -> None:
-            self._line.show(nodeid, phase, fraction, rps, None)
+            self._line.show(nodeid, phase, fraction, rps)
 
         with self._line.below():
             yield show
@@ -52,6 +63,7 @@ class PluginState:
     gate: GateSession | None
     live: LiveView
     results: dict[str, list[ItemResult]] = field(default_factory=dict)
+    loads: list[LoadOutcome] = field(default_factory=list)
 
     def results_of(self, item: pytest.Item) -> list[ItemResult]:
         """The item's measurements so far."""

@@ -6,14 +6,17 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from pytest_fastr import Server
 from pytest_fastr.cli import main
@@ -159,6 +162,27 @@ def test_too_many_errors_end_the_run(url: str, capsys: pytest.CaptureFixture[str
         (["--think", "2s-1s"], "longer than the second"),
         (["--abort-errors", "200%"], "share"),
         (["--expect", "99"], "status code"),
+        (["--rate", "1e9"], "at most 1,000,000"),
+        (["--stages", "1s:2e6", "--rate", "1"], "TIME:TARGET"),
+        (["--limit", "errors<101%"], "100 %"),
+        (["--check", "ok"], "KIND:WHAT"),
+        (["--check", "sha256:12"], "64_HEX_DIGITS"),
+        (["--check", "status:200"], "known are"),
+        (["--check", "matches:("], "regular expression"),
+        (["--check", "json:a=1"], "JSON pointer"),
+        (["--check-every", "0"], "--check-every"),
+        (["--auth", "me"], "USER:PASSWORD"),
+        (["--pid", "0"], "no such process"),
+        (["--until", "p98:5%"], "p99:5%"),
+        (["--until", "p99:0%"], "smallest"),
+        (["--until", "rps:1%", "--requests", "5"], "not both"),
+        (["--find-rate"], "needs a --limit"),
+        (["--find-rate", "--limit", "p99<1s", "--rate", "5"], "leave --rate out"),
+        (["--scenario", "nowhere.py:it"], "no such file"),
+        (["--scenario", "nowhere"], "FILE.py:NAME"),
+        (["--scenario", "a.py:b", "--body", "x"], "--body belongs to a single request"),
+        (["--cacert", "/no/such/file"], "No such file"),
+        (["--users", "10000000"], "ulimit -n"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_sent(
@@ -199,11 +223,135 @@ def test_users_that_never_come_are_refused(url: str, capsys: pytest.CaptureFixtu
 def test_the_text_fits_a_narrow_terminal(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "66")
-    assert main(["load", url, "--rate", "300", "--duration", "400ms"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 66
-    assert any(line.startswith("response") for line in lines)
+    for columns in (100, 66, 44, 30):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["load", url, "--rate", "300", "--duration", "400ms"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert any(line.startswith("response") for line in lines)
+
+
+def test_answers_are_checked_and_told_by_what_does_not_hold(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    good = (
+        "--check",
+        "contains:o",
+        "--check",
+        "matches:^ok$",
+        "--check",
+        "bytes:2",
+        "--check",
+        "header:content-length=2",
+    )
+    assert document(capsys, url, "--requests", "10", *good)["errors"] == 0
+    result = document(capsys, url, "--requests", "10", "--check", "json:/ok=true", code=1)
+    assert result["outcomes"] == {"check_failed": 10}
+    assert result["failure_details"] == {"check_failed": {'the JSON value at "/ok" is true': 10}}
+    result = document(capsys, url, "--requests", "10", "--check", "contains:no", "--check-every", "5", code=1)
+    assert result["outcomes"] == {"ok": 8, "check_failed": 2}
+
+
+def test_a_scenario_of_a_file_is_played(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "helper.py").write_text("PATH = '/b'\n")
+    file = tmp_path / "flows.py"
+    file.write_text(
+        "from helper import PATH\nfrom pytest_fastr import load\n"
+        "shop = load.scenario(load.flow(load.get('/a'), load.get(PATH), name='both'), load.get('/missing'))\n"
+        "other = 5\n"
+    )
+    result = document(capsys, url, "--scenario", f"{file}:shop", "--requests", "9", "--users", "1", code=1)
+    assert [path for _, path, _ in SEEN] == ["/a", "/b", "/missing"] * 3
+    assert {name: one["requests"] for name, one in result["by_request"].items()} == {
+        "GET /a": 3, "GET /b": 3, "GET /missing": 3,
+    }  # fmt: skip
+    assert result["flows"][0] == {"name": "both", "completed": 3, "failed": 0}
+    for name, words in (("other", "a int of that name"), ("nobody", "no such name")):
+        assert main(["load", url, "--scenario", f"{file}:{name}"]) == 2
+        assert words in capsys.readouterr().err
+    file.write_text("1 / 0")
+    assert main(["load", url, "--scenario", f"{file}:shop"]) == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_run_ends_when_it_knows_enough(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--until", "rps:90%", "--duration", "60s", "--users", "2")
+    assert result["precision"] <= 0.9
+    assert result["duration_s"] < 30
+    result = document(capsys, url, "--until", "p99:0.2%", "--duration", "300ms", "--users", "2")
+    assert [note["code"] for note in result["validity"] if note["level"] == "warn"].count("precision") == 1
+
+
+def test_the_highest_rate_that_keeps_the_limits_is_searched(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("--find-rate", "--duration", "200ms", "--users", "4")
+    result = document(capsys, url, *args, "--limit", "max<1us", code=1)
+    assert not any(step["kept"] for step in result["search"])
+    assert result["search"][-1]["rate"] == 1.0
+    rates = [step["rate"] for step in result["search"]]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_server_s_cost_is_known_by_its_process(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, url, "--requests", "200", "--pid", str(os.getpid()))
+    assert result["server"]["cpu_us_per_request"] > 0
+    assert result["server"]["peak_rss_bytes"] > 0
+    assert document(capsys, url, "--requests", "20")["server"]["cpu_us_per_request"] is None
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URL of an https server, and the certificate to trust."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"https://localhost:{server.server_port}/", str(tmp_path / "ca.pem")
+        server.shutdown()
+        thread.join()
+
+
+class Hello(BaseHTTPRequestHandler):
+    """Answers every request with a kilobyte, on connections that stay open."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:  # the name that http.server asks for
+        self.send_response(200)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b"x" * 1000)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_https_is_loaded_from_a_server_that_proves_its_name(
+    https: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, trusted = https
+    for extra in ((), ("--no-keep-alive",)):
+        result = document(
+            capsys, url, "--users", "2", "--requests", "40", "--cacert", trusted, "--check", "bytes:1000", *extra
+        )
+        assert result["outcomes"] == {"ok": 40}
+        assert result["transport"] == "tls"
+        assert result["connect_time_us"]["count"] == (40 if extra else 2)
+    assert document(capsys, url, "--users", "2", "--requests", "10", "--insecure")["outcomes"] == {"ok": 10}
+
+
+def test_a_certificate_of_a_stranger_is_not_trusted(
+    https: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = https
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    assert main(["load", url, "--users", "1", "--requests", "1", "--cacert", str(tmp_path / "stranger.pem")]) == 1
+    assert "TLS failed: invalid peer certificate: UnknownIssuer" in capsys.readouterr().out
+    (tmp_path / "no.pem").write_text("nothing")
+    assert main(["load", url, "--requests", "1", "--cacert", str(tmp_path / "no.pem")]) == 2
+    assert "no certificate" in capsys.readouterr().err
 
 
 def test_a_unix_socket_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,3 +388,5 @@ def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
             process.kill()
     assert process.returncode == 130, err
     assert b"requests" in out
+    # What was in flight is no failure of the server.
+    assert b", 0 failed," in out

@@ -182,14 +182,14 @@ def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase
     bad = failures(side.outcomes)
     if not bad and side.requests:
         return
-    died = _death(server)
+    died = death(server)
     if not bad:
         raise MeasurementError(f"{request.name}: nothing was measured during the {phase}{died}")
     told = describe_failures(side.outcomes, side.statuses, request.expect, side.details)
     raise MeasurementError(f"{request.name}: during the {phase} {told}{died}")
 
 
-def _death(server: ServerProcess) -> str:
+def death(server: ServerProcess) -> str:
     """A clause about the server's end, empty while it lives. A process that is just dying is waited for."""
     return f"; the server process died ({describe_exit(server.exit_code())})" if server.ended_within(0.2) else ""
 
@@ -201,7 +201,7 @@ def ask_once(server: ServerProcess, request: RequestSpec) -> _native.Answer:
         return answer
     told = describe_failures({answer.outcome: 1}, {answer.status: 1} if answer.status else {}, request.expect)
     if answer.status is None:
-        told += _death(server)
+        told += death(server)
     body = answer.body[:500].decode(errors="replace").strip()
     raise MeasurementError(
         f"{request.name}: {told}" + (f" ({answer.detail})" if answer.detail else "") + (f"\n{body}" if body else "")

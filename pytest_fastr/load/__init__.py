@@ -6,7 +6,7 @@ For scenarios, as docs/scenarios.md has them::
 
     login = load.post("/login", json={"name": "${name}"}, capture={"token": load.json_at("/token")})
     items = load.get("/items", headers={"authorization": "Bearer ${token}"}, check=[load.contains("id")])
-    shop = load.scenario(items, start=[login], feeds=[load.csv("users.csv")])
+    shop = load.scenario(load.flow(login, items), feeds=[load.csv("users.csv")])
 """
 
 from pytest_fastr.load.check import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_fastr import _native
@@ -12,7 +13,9 @@ from pytest_fastr.errors import LoadError
 
 def contains(text: str | bytes) -> _native._Check:
     """The body contains this."""
-    return ("contains", text.encode() if isinstance(text, str) else bytes(text))
+    if not isinstance(text, (str, bytes)):
+        raise LoadError(f"contains({text!r}): give text or bytes")
+    return ("contains", text.encode() if isinstance(text, str) else text)
 
 
 def matches(pattern: str) -> _native._Check:
@@ -52,7 +55,7 @@ def body_hash(sha256: str) -> _native._Check:
 
 def body_bytes(count: int) -> _native._Check:
     """The body has exactly so many bytes."""
-    if not 0 <= count < 2**63:
+    if not isinstance(count, int) or not 0 <= count < 2**63:
         raise LoadError(f"body_bytes({count!r}): no body has so many bytes")
     return ("length", count)
 
@@ -70,3 +73,40 @@ def header(name: str) -> _native._Source:
 def matched(pattern: str) -> _native._Source:
     """What the first group of a regular expression matches in the body, or all of it where it has no group."""
     return ("regex", pattern)
+
+
+def checked(given: object, title: str) -> tuple[_native._Check, ...]:
+    """The checks of a request, given as one or as several. Raises LoadError for what is none."""
+    known = "load.contains(...), load.json_is(...), load.header_has(...) and their like"
+    checks: Any = (given,) if isinstance(given, tuple) and given and isinstance(given[0], str) else given
+    if not isinstance(checks, (list, tuple)):
+        raise LoadError(f"{title}: check= takes {known}, not {given!r}")
+    for check in checks:
+        _try(f"{title}: check= takes {known}, not {check!r}", title, checks=[check])
+    return tuple(checks)
+
+
+def sources(given: object, title: str) -> tuple[tuple[str, _native._Source], ...]:
+    """What a request captures, by name. Raises LoadError for what is no name, and for what says of no value where it
+    is."""
+    known = "load.json_at(...), load.header(...) or load.matched(...)"
+    if not isinstance(given, Mapping):
+        raise LoadError(f"{title}: capture= takes a mapping of names to {known}, not {given!r}")
+    for name, source in given.items():
+        if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+            raise LoadError(f"{title}: capture {name!r} must be a name of letters, digits and underscores")
+        refusal = f"{title}: capture {name!r} takes {known}, not {source!r}"
+        if not isinstance(source, tuple) or len(source) != 2 or source[0] not in ("json", "header", "regex"):
+            raise LoadError(refusal)
+        _try(refusal, title, captures=[(0, *source)])
+    return tuple(given.items())
+
+
+def _try(refusal: str, title: str, **looked_at: Any) -> None:
+    """Lets the generator look at it: what it does not understand has a ValueError in words, or is of a wrong kind."""
+    try:
+        _native.Request("", b"GET / HTTP/1.1\r\n\r\n", None, **looked_at)
+    except ValueError as error:
+        raise LoadError(f"{title}: {error}") from None
+    except (TypeError, IndexError):
+        raise LoadError(refusal) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv as csvlib
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -30,16 +31,18 @@ class Feed:
 def feed(rows: Iterable[Mapping[str, Any]], *, shuffled: bool = False) -> Feed:
     """A feed of mappings that all have the same keys.
 
-    Text, numbers, True, False and None become text as JSON writes it (without quotes); bytes stay as they are. Raises
-    LoadError for no rows, and for a row of other keys.
+    Text and bytes stay as they are; numbers, True, False, None, lists and mappings become text as JSON writes them.
+    Raises LoadError for no rows, and for a row of other keys.
     """
+    if isinstance(rows, (str, bytes, Mapping)):
+        raise LoadError(f"feed(...) takes rows, such as [{{'name': 'ann'}}], not {type(rows).__name__}")
     return _feed(((f"row {number}", row) for number, row in enumerate(rows, 1)), "feed", shuffled)
 
 
 def csv(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
     """A feed from a CSV file whose first line names the columns. A relative path starts at the current folder."""
     text = _text(path)
-    reader = csvlib.reader(text.splitlines(keepends=True), strict=True)
+    reader = csvlib.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = next(reader, [])
         if not columns:
@@ -60,7 +63,7 @@ def csv(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
 def json_lines(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
     """A feed from a file with a JSON object in each line. A relative path starts at the current folder."""
     rows = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -75,7 +78,8 @@ def json_lines(path: str | os.PathLike[str], *, shuffled: bool = False) -> Feed:
 
 def _text(path: str | os.PathLike[str]) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        # Not as text: the ends of lines inside quotes are the user's.
+        return Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise LoadError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -86,6 +90,8 @@ def _feed(rows: Iterable[tuple[str, Mapping[str, Any]]], source: str, shuffled: 
     columns: tuple[str, ...] = ()
     made: list[tuple[bytes, ...]] = []
     for place, row in rows:
+        if not isinstance(row, Mapping):
+            raise LoadError(f"{place}: a row is a mapping, such as {{'name': 'ann'}}, not {type(row).__name__}")
         if not made:
             columns = tuple(row)
             for name in columns:
@@ -104,9 +110,9 @@ def _feed(rows: Iterable[tuple[str, Mapping[str, Any]]], source: str, shuffled: 
 def _bytes(value: Any, place: str, name: str) -> bytes:
     if isinstance(value, bytes):
         return value
-    if isinstance(value, str):
-        return value.encode()
     try:
+        if isinstance(value, str):
+            return value.encode()
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise LoadError(f"{place}: {name} cannot be written as text: {error}") from None

@@ -1,7 +1,8 @@
 """Placeholders in requests: ``${name}`` in any text, and :func:`var` for a value of its own type in JSON.
 
-A request is built by the same code with and without them: each placeholder is first replaced by letters and digits that
-quoting, form encoding and JSON leave alone, and the finished bytes are cut at those.
+A request is built by the same code with and without them. Each placeholder is first replaced by letters and digits that
+quoting, form encoding and JSON leave alone, and that say how the value is written where it stands; the finished bytes
+are cut at those.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-_PLACEHOLDER = re.compile(r"(?P<escaped>\$\$\{)|\$\{(?P<name>[^\W\d]\w*)\}", re.ASCII)
+Form = Literal["text", "field", "url", "form", "json_text", "json_value"]
+"""How a value is written: see ``_Part`` of the native border."""
+
+_FORMS: tuple[Form, ...] = ("text", "field", "url", "form", "json_text", "json_value")
+_PLACEHOLDER = re.compile(r"(?P<dollars>\$+)\{(?P<name>[^\W\d]\w*)\}", re.ASCII)
 # Nobody's own text has it, so that it cannot be taken for a placeholder.
 _MARK = f"fastrhole{secrets.token_hex(8)}"
-_HOLE = re.compile(rf'(?P<quoted>"{_MARK}v(?P<value>[0-9a-f]+)z")|{_MARK}[tv](?P<text>[0-9a-f]+)z'.encode())
+# A value that keeps its type stands alone in its quotes, which go with it.
+_HOLE = re.compile(rf'"{_MARK}5x(?P<value>[0-9a-f]+)z"|{_MARK}(?P<form>[0-4])x(?P<text>[0-9a-f]+)z')
+_HOLE_BYTES = re.compile(_HOLE.pattern.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +37,58 @@ def var(name: str) -> Any:
     return Var(name)
 
 
-def mark(value: Any, in_json: bool = False) -> Any:
-    """The value with its placeholders marked; mappings and lists are gone through."""
+def mark(value: Any, form: Form) -> Any:
+    """The value with its placeholders marked; mappings and lists are gone through.
+
+    ``$${name}`` becomes the text ``${name}``; of several ``$`` before a placeholder, two are one.
+    """
     if isinstance(value, Var):
-        return _token("v" if in_json else "t", value.name)
+        return _token("json_value" if form == "json_text" else form, value.name)
     if isinstance(value, str):
-        return _PLACEHOLDER.sub(lambda found: "${" if found["escaped"] else _token("t", found["name"]), value)
+        return _PLACEHOLDER.sub(lambda found: _replacement(found, form), value)
     if isinstance(value, bytes):
-        return mark(value.decode("latin-1")).encode("latin-1")
+        return mark(value.decode("latin-1"), form).encode("latin-1")
     if isinstance(value, Mapping):
-        return {mark(key): mark(one, in_json) for key, one in value.items()}
+        return {mark(key, form) if isinstance(key, str) else key: mark(one, form) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(mark(one, in_json) for one in value) if type(value) in (list, tuple) else value
+        return [mark(one, form) for one in value]
     return value
 
 
-def _token(kind: str, name: str) -> str:
-    return f"{_MARK}{kind}{name.encode().hex()}z"
+def _replacement(found: re.Match[str], form: Form) -> str:
+    plain, is_placeholder = divmod(len(found["dollars"]), 2)
+    return "$" * plain + (_token(form, found["name"]) if is_placeholder else f"{{{found['name']}}}")
+
+
+def _token(form: Form, name: str) -> str:
+    return f"{_MARK}{_FORMS.index(form)}x{name.encode().hex()}z"
+
+
+def shown(marked: str) -> str:
+    """Marked text for a person."""
+    return _HOLE.sub(lambda found: f"${{{_name(found['value'] or found['text'])}}}", marked)
 
 
 def names(marked: bytes) -> tuple[str, ...]:
     """The placeholders of marked bytes, each once, in their order."""
-    return tuple(dict.fromkeys(_name(found) for found in _HOLE.finditer(marked)))
+    return tuple(dict.fromkeys(_name_of(found) for found in _HOLE_BYTES.finditer(marked)))
 
 
-def parts(marked: bytes, form: str, slots: Mapping[str, int]) -> list[bytes | tuple[str, int]]:
-    """Marked bytes as the parts of a template, values written in this form."""
+def parts(marked: bytes, slots: Mapping[str, int]) -> list[bytes | tuple[str, int]]:
+    """Marked bytes as the parts of a template."""
     cut: list[bytes | tuple[str, int]] = []
     at = 0
-    for found in _HOLE.finditer(marked):
-        cut.append(marked[at : found.start()])
-        cut.append(("json_value" if found["quoted"] and form == "json_text" else form, slots[_name(found)]))
+    for found in _HOLE_BYTES.finditer(marked):
+        form = "json_value" if found["value"] else _FORMS[int(found["form"])]
+        cut += [marked[at : found.start()], (form, slots[_name_of(found)])]
         at = found.end()
     cut.append(marked[at:])
     return [part for part in cut if part]
 
 
-def _name(found: re.Match[bytes]) -> str:
-    return bytes.fromhex((found["value"] or found["text"]).decode()).decode()
+def _name_of(found: re.Match[bytes]) -> str:
+    return _name((found["value"] or found["text"]).decode())
+
+
+def _name(digits: str) -> str:
+    return bytes.fromhex(digits).decode()

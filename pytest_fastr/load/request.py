@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pytest_fastr import _native
 from pytest_fastr.errors import LoadError
 from pytest_fastr.load import holes
+from pytest_fastr.load.check import checked
 from pytest_fastr.mount.runtime import Address
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -19,6 +20,7 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 _TARGET_SAFE = "/%:@!$&'()*+,;=~?-._"
 
 QueryValue = str | int | float | bool
+Pairs = Mapping[str, QueryValue | Sequence[QueryValue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class RequestSpec:
 
     def native_for(self, host: str, slots: Mapping[str, int] | None = None) -> _native.Request:
         """The request for a server that is known as ``host``. ``slots`` has the placeholders that it uses, and the
-        names that it captures. Raises ValueError for a pattern or a JSON pointer that is none."""
+        names that it captures."""
         slots = slots or {}
         captures = [(slots[name], *source) for name, source in self.captures]
         line, *fields = self._head(host)
@@ -64,12 +66,11 @@ class RequestSpec:
                 self.name, wire, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
             )
         head: list[_native._Part] = [
-            *holes.parts(f"{line}\r\n".encode("latin-1"), "url", slots),
-            *holes.parts("".join(f"{field}\r\n" for field in fields).encode("latin-1"), "field", slots),
+            *holes.parts("".join(f"{one}\r\n" for one in (line, *fields)).encode("latin-1"), slots),
         ]
         if self.auth is not None:
-            head += [b"authorization: Basic ", ("base64", holes.parts(self.auth.encode(), "text", slots)), b"\r\n"]
-        body = holes.parts(self.body, self._body_form(), slots) if self._length() else None
+            head += [b"authorization: Basic ", ("base64", holes.parts(self.auth.encode(), slots)), b"\r\n"]
+        body = holes.parts(self.body, slots) if self._length() else None
         return _native.Request.template(
             self.name, head, body, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
         )
@@ -89,12 +90,6 @@ class RequestSpec:
         if self.body or self.method in ("POST", "PUT", "PATCH"):
             return [f"content-length: {len(self.body)}"]
         return []
-
-    def _body_form(self) -> str:
-        kinds = [value.partition(";")[0].strip() for name, value in self.headers if name.lower() == "content-type"]
-        if kinds and (kinds[0] == "application/json" or kinds[0].endswith("+json")):
-            return "json_text"
-        return "form" if kinds == ["application/x-www-form-urlencoded"] else "text"
 
     def _head(self, host: str) -> list[str]:
         """The request line and the fields, without the length of the body."""
@@ -116,14 +111,14 @@ def build_request(
     method: str,
     path: str,
     *,
-    params: Mapping[str, QueryValue] | None = None,
+    params: Pairs | None = None,
     headers: Mapping[str, str] | None = None,
     json: Any = None,
-    data: Mapping[str, QueryValue] | bytes | str | None = None,
+    data: Pairs | bytes | str | None = None,
     expect: int | None = 200,
     name: str | None = None,
     timeout_s: float = 10.0,
-    checks: Sequence[_native._Check] = (),
+    checks: _native._Check | Sequence[_native._Check] = (),
 ) -> RequestSpec:
     """Checks and builds a request. Raises LoadError that names the argument to change.
 
@@ -140,26 +135,27 @@ def build_request(
     method = method.upper()
     if not method or not _TOKEN.issuperset(method):
         raise LoadError(f"{method!r} is no HTTP method")
-    if expect is not None and not 200 <= expect <= 599:
+    if expect is not None and not (isinstance(expect, int) and 200 <= expect <= 599):
         raise LoadError(f"expect={expect!r}: write the status code of a good answer, 200 to 599")
     target = _target(path, params)
     fields = _headers(headers or {})
     content, content_type = _content(json, data)
     if content_type and not any(field.lower() == "content-type" for field, _ in fields):
         fields.append(("content-type", content_type))
+    name = name or f"{method} {target}"
     return RequestSpec(
         method=method,
         path=target,
         headers=tuple(fields),
         body=content,
         expect=expect,
-        name=name or f"{method} {target}",
+        name=name,
         timeout_s=timeout_s,
-        checks=tuple(checks),
+        checks=checked(checks, name),
     )
 
 
-def _target(path: str, params: Mapping[str, QueryValue] | None) -> str:
+def _target(path: str, params: Pairs | None) -> str:
     if not path.startswith("/"):
         hint = " (the server's address comes from the mount)" if urlsplit(path).netloc else ""
         raise LoadError(f"path {path!r} must start with '/'{hint}")
@@ -186,7 +182,7 @@ def _headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     return fields
 
 
-def _content(json: Any, data: Mapping[str, QueryValue] | bytes | str | None) -> tuple[bytes, str | None]:
+def _content(json: Any, data: Pairs | bytes | str | None) -> tuple[bytes, str | None]:
     if json is not None and data is not None:
         raise LoadError("give json= or data=, not both")
     if json is not None:
@@ -198,6 +194,11 @@ def _content(json: Any, data: Mapping[str, QueryValue] | bytes | str | None) -> 
         return b"", None
     if isinstance(data, bytes):
         return data, "application/octet-stream"
-    if isinstance(data, str):
-        return data.encode(), "text/plain; charset=utf-8"
-    return urlencode(dict(data), doseq=True).encode(), "application/x-www-form-urlencoded"
+    try:
+        if isinstance(data, str):
+            return data.encode(), "text/plain; charset=utf-8"
+        if isinstance(data, Mapping):
+            return urlencode(dict(data), doseq=True).encode(), "application/x-www-form-urlencoded"
+    except UnicodeEncodeError as error:
+        raise LoadError(f"data= cannot be written as UTF-8: {error.reason}") from None
+    raise LoadError(f"data= takes a mapping, text or bytes, not {type(data).__name__}")

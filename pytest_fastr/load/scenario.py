@@ -12,9 +12,11 @@ from pytest_fastr import _native
 from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError
 from pytest_fastr.load import holes
+from pytest_fastr.load.check import sources
 from pytest_fastr.load.feed import Feed
 from pytest_fastr.load.multipart import File, encode_multipart
-from pytest_fastr.load.request import QueryValue, RequestSpec, build_request
+from pytest_fastr.load.request import Pairs, RequestSpec, build_request
+from pytest_fastr.load.shape import parse_pause
 
 HEAVIEST = 1_000_000
 
@@ -54,8 +56,7 @@ class Scenario:
         return max(request.timeout_s for request in self.requests)
 
     def native_for(self, host: str) -> tuple[list[_native.Request], _native.Scenario]:
-        """The requests for a server that is known as ``host``, and who sends them. Raises ValueError for a pattern or a
-        JSON pointer that is none."""
+        """The requests for a server that is known as ``host``, and who sends them."""
         requests = self.requests
         index = {request: number for number, request in enumerate(requests)}
         slots = {name: slot for slot, name in enumerate(self._names())}
@@ -92,20 +93,20 @@ def request(
     method: str,
     path: str,
     *,
-    params: Mapping[str, QueryValue] | None = None,
+    params: Pairs | None = None,
     headers: Mapping[str, str] | None = None,
     json: Any = None,
-    data: Mapping[str, QueryValue] | bytes | str | None = None,
+    data: Pairs | bytes | str | None = None,
     files: Mapping[str, File] | None = None,
     auth: tuple[str, str] | None = None,
     expect: int | None = 200,
-    check: Sequence[_native._Check] = (),
+    check: _native._Check | Sequence[_native._Check] = (),
     capture: Mapping[str, _native._Source] | None = None,
     look_every: int = 1,
     name: str | None = None,
     timeout: str | float = 10.0,
 ) -> RequestSpec:
-    """A request of a scenario. ``${name}`` in any text is a placeholder; ``$${`` is a plain ``${``.
+    """A request of a scenario. ``${name}`` in any text or bytes is a placeholder; ``$${name}`` is plain ``${name}``.
 
     Args:
         path: as after the host, starting with ``/``.
@@ -119,43 +120,62 @@ def request(
         capture: names, and where in a good answer their values are (``load.json_at``, ...).
         look_every: checks only every so-manieth answer.
         name: how reports call it; default ``METHOD /path``.
-        timeout: seconds, or a text such as ``"500ms"``, after which a request counts as failed.
+        timeout: seconds, or a text such as ``"500ms"``, after which a request counts as failed; the longest of a
+            scenario's requests holds for all of them.
 
     Raises LoadError that names the argument to change.
     """
-    marked_headers = dict(holes.mark(headers or {}))
-    body = holes.mark(data)
+    title = name or f"{method.upper()} {path}"
+    marked_headers = {field: holes.mark(value, "field") for field, value in (headers or {}).items()}
+    given = {field.lower(): value for field, value in marked_headers.items()}
+    body = holes.mark(data, _form_of(data, str(given.get("content-type", ""))))
     if files is not None:
         if json is not None or not (data is None or isinstance(data, Mapping)):
-            raise LoadError("files= goes together with data= as a mapping, and with nothing else")
-        body, kind = encode_multipart(body or {}, holes.mark(files))
-        marked_headers["content-type"] = kind
-    title = name or f"{method.upper()} {path}"
-    built = build_request(
-        method,
-        holes.mark(path),
-        params=holes.mark(params),
-        headers=marked_headers,
-        json=holes.mark(json, in_json=True),
-        data=body,
-        expect=expect,
-        name=title,
-        timeout_s=parse_duration(timeout, f"{title}: timeout"),
-        checks=check,
-    )
-    if auth is not None and "authorization" in {field.lower() for field in marked_headers}:
+            raise LoadError(f"{title}: files= goes together with data= as a mapping, and with nothing else")
+        if "content-type" in given:
+            raise LoadError(f"{title}: leave the header content-type out: files= needs one of its own")
+        body, marked_headers["content-type"] = encode_multipart(data or {}, files)
+    if auth is not None and "authorization" in given:
         raise LoadError(f"{title}: give auth= or an Authorization header, not both")
-    if not 1 <= look_every < 2**31:
+    if not isinstance(look_every, int) or not 1 <= look_every < 2**31:
         raise LoadError(f"{title}: look_every={look_every!r} must be 1 or more")
-    for key in capture or {}:
-        if not key.isidentifier() or not key.isascii():
-            raise LoadError(f"{title}: capture {key!r} must be a name of letters, digits and underscores")
+    try:
+        built = build_request(
+            method,
+            holes.mark(path, "url"),
+            params=holes.mark(params, "url"),
+            headers=marked_headers,
+            json=holes.mark(json, "json_text"),
+            data=body,
+            expect=expect,
+            name=name,
+            timeout_s=parse_duration(timeout, f"{title}: timeout"),
+            checks=check,
+        )
+    except LoadError as error:
+        raise LoadError(holes.shown(str(error))) from None
     return replace(
         built,
-        auth=None if auth is None else holes.mark(":".join(auth)),
-        captures=tuple((capture or {}).items()),
+        name=holes.shown(built.name),
+        auth=None if auth is None else _user_and_password(auth, title),
+        captures=sources({} if capture is None else capture, title),
         look_every=look_every,
     )
+
+
+def _form_of(data: object, content_type: str) -> holes.Form:
+    """How values are written into ``data``. Text and bytes are what their content type says."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if isinstance(data, Mapping) or kind == "application/x-www-form-urlencoded":
+        return "form"
+    return "json_text" if kind == "application/json" or kind.endswith("+json") else "text"
+
+
+def _user_and_password(auth: tuple[str, str], title: str) -> str:
+    pair = auth if isinstance(auth, tuple) and [type(one) for one in auth] == [str, str] else None
+    if pair is None or ":" in pair[0]:
+        raise LoadError(f"{title}: auth= takes (user, password), two texts, the first without a colon")
+    return str(holes.mark(":".join(pair), "text"))
 
 
 def get(path: str, **options: Any) -> RequestSpec:
@@ -198,24 +218,14 @@ def flow(*requests: RequestSpec, weight: int = 1, pause: str | float | None = No
     title = name or " > ".join(one.name for one in requests)
     if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= HEAVIEST:
         raise LoadError(f"flow {title!r}: weight={weight!r} must be a whole number from 1 to {HEAVIEST:,}")
-    return Flow(title, requests, weight, _pause(pause, f"flow {title!r}: pause"))
-
-
-def _pause(given: str | float | None, where: str) -> tuple[float, float]:
-    if given is None:
-        return 0.0, 0.0
-    low, dash, high = given.partition("-") if isinstance(given, str) else (given, "", "")
-    shortest = parse_duration(low.strip() if isinstance(low, str) else low, where)
-    longest = parse_duration(high.strip(), where) if dash else shortest
-    if longest < shortest:
-        raise LoadError(f"{where} {given!r}: the first time is longer than the second")
-    return shortest, longest
+    pause_s = (0.0, 0.0) if pause is None else parse_pause(pause, f"flow {title!r}: pause")
+    return Flow(title, requests, weight, pause_s)
 
 
 def scenario(
     *flows: Flow | RequestSpec,
-    start: Iterable[RequestSpec] = (),
-    feeds: Iterable[Feed] = (),
+    start: RequestSpec | Iterable[RequestSpec] = (),
+    feeds: Feed | Iterable[Feed] = (),
     cookies: bool = False,
     name: str | None = None,
 ) -> Scenario:
@@ -231,8 +241,14 @@ def scenario(
     for one in made:
         if not isinstance(one, Flow):
             raise LoadError(f"scenario(...) takes flows and requests, not {type(one).__name__}")
+    first = (start,) if isinstance(start, RequestSpec) else tuple(start)
+    if not all(isinstance(one, RequestSpec) for one in first):
+        raise LoadError(f"start= takes requests such as load.get('/'), not {start!r}")
+    fed = (feeds,) if isinstance(feeds, Feed) else tuple(feeds)
+    if not all(isinstance(one, Feed) for one in fed):
+        raise LoadError(f"feeds= takes feeds such as load.csv('users.csv'), not {feeds!r}")
     title = name or (made[0].name if len(made) == 1 else f"{len(made)} flows")
-    whole = Scenario(title, made, tuple(start), tuple(feeds), cookies)
+    whole = Scenario(title, made, first, fed, cookies)
     _check_names(whole)
     _check_placeholders(whole)
     try:
@@ -258,12 +274,19 @@ def _check_names(scenario: Scenario) -> None:
 
 
 def _check_placeholders(scenario: Scenario) -> None:
-    known = {name for feed in scenario.feeds for name in feed.columns}
-    _check_sequence(scenario.start, known, "the start")
+    fed = {name for feed in scenario.feeds for name in feed.columns}
+    captured: set[str] = set()
     for request in scenario.start:
-        known |= {name for name, _ in request.captures}
+        early = next((name for name in request.placeholders if name in fed - captured), None)
+        if early is not None:
+            raise LoadError(
+                f"{request.name}: takes ${{{early}}} from a feed, but start requests come before any row: "
+                "make it the first request of a flow"
+            )
+        captured |= {name for name, _ in request.captures}
+    _check_sequence(scenario.start, set(), "the start")
     for flow in scenario.flows:
-        _check_sequence(flow.requests, known, f"flow {flow.name!r}")
+        _check_sequence(flow.requests, fed | captured, f"flow {flow.name!r}")
 
 
 def _check_sequence(requests: Sequence[RequestSpec], known: set[str], where: str) -> None:

@@ -12,8 +12,9 @@ from pytest_fastr.load.result import LoadReport
 TOLERANCE = 0.05
 """The search ends when the lowest rate that broke a limit is so little above the highest that kept all."""
 FIRST_SHARE = 0.5
-GROWTH = 1.5
-MOST_STEPS = 24
+# While only one end is known.
+UP, DOWN = 2.0, 0.25
+MOST_STEPS = 36
 LOWEST_RATE = 1.0
 
 
@@ -65,7 +66,7 @@ def search_rate(run: Callable[[float], LoadReport], limits: tuple[Limit, ...], c
     """
     steps: list[RateStep] = []
     low, high = 0.0, float("inf")
-    rate = max(capacity_rps * FIRST_SHARE, LOWEST_RATE)
+    rate = _rounded(max(capacity_rps * FIRST_SHARE, LOWEST_RATE))
     while len(steps) < MOST_STEPS:
         step = _step(run, limits, rate)
         steps.append(step)
@@ -81,16 +82,21 @@ def search_rate(run: Callable[[float], LoadReport], limits: tuple[Limit, ...], c
             high = rate
         if high <= LOWEST_RATE or high <= low * (1 + TOLERANCE):
             break
-        rate = _next_rate(low, high)
+        rate = _rounded(_next_rate(low, high))
     return RateSearch(tuple(steps))
 
 
 def _next_rate(low: float, high: float) -> float:
     if high == float("inf"):
-        return low * GROWTH
+        return low * UP
     if low == 0.0:
-        return max(high / 2, LOWEST_RATE)
+        return max(high * DOWN, LOWEST_RATE)
     return math.sqrt(low * high)
+
+
+def _rounded(rate: float) -> float:
+    """To three significant digits, far below the tolerance: a rate that can be typed again."""
+    return float(f"{rate:.3g}")
 
 
 def _step(run: Callable[[float], LoadReport], limits: tuple[Limit, ...], rate: float) -> RateStep:

@@ -61,10 +61,10 @@ class Open:
     def __str__(self) -> str:
         kind = "Poisson arrivals" if self.poisson else "arrivals"
         if self.stages:
-            rate = " to ".join(f"{value:,.10g}" for value in (self.rate, *(stage.target for stage in self.stages)))
+            rate = " to ".join(f"{value:,.7g}" for value in (self.rate, *(stage.target for stage in self.stages)))
             kind = f"{kind} ramping from {rate}"
         else:
-            kind = f"{kind} at {self.rate:,.10g}" if self.poisson else f"constant {kind} at {self.rate:,.10g}"
+            kind = f"{kind} at {self.rate:,.7g}" if self.poisson else f"constant {kind} at {self.rate:,.7g}"
         return f"open loop, {kind} a second, up to {self.connections:,} connections"
 
 
@@ -84,6 +84,30 @@ class Precision:
     def __str__(self) -> str:
         value = "throughput" if self.quantile is None else f"p{self.quantile * 100:g}"
         return f"{value} known to {self.within:.1%}"
+
+
+HIGHEST_RATE = 1_000_000.0
+"""More requests a second than any generator sends from one thread."""
+
+
+def check_rate(rate: float, stages: tuple[Stage, ...], what: str) -> float:
+    """The rate that an open loop starts with. Raises LoadError where there is nothing to send, or too much."""
+    if not 0 <= rate <= HIGHEST_RATE or (rate == 0 and not stages):
+        raise LoadError(f"{what} {rate:g}: must be above 0 and at most {HIGHEST_RATE:,.0f}")
+    for stage in stages:
+        if stage.target > HIGHEST_RATE:
+            raise LoadError(f"{what}: a stage's {stage.target:g} is more than {HIGHEST_RATE:,.0f}")
+    return rate
+
+
+def parse_pause(given: str | float, what: str) -> tuple[float, float]:
+    """The least and the most seconds of a pause: ``"100ms"``, ``"1s-3s"``, or a number of seconds."""
+    low, dash, high = given.partition("-") if isinstance(given, str) else (given, "", "")
+    shortest = parse_duration(low.strip() if isinstance(low, str) else low, what)
+    longest = parse_duration(high.strip(), what) if dash else shortest
+    if longest < shortest:
+        raise LoadError(f"{what} {given!r}: the first time is longer than the second")
+    return shortest, longest
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len, set_cell_size
+
 from pytest_fastr.load.limits import LimitResult
 from pytest_fastr.load.outcome import failure_lines
 from pytest_fastr.load.result import LoadReport, Times
@@ -37,7 +39,7 @@ def to_text(report: LoadReport, limits: Sequence[LimitResult] = (), width: int =
 
 def search_text(search: RateSearch, width: int = 80) -> str:
     """The rates that were tried, and the highest that kept all limits."""
-    lines = [f"{'rate':>10}{'sent/s':>11}{'p50':>11}{'p99':>11}  limits"]
+    lines = [f"{'rate':>10}{'good/s':>11}{'p50':>11}{'p99':>11}  limits"]
     for step in search.steps:
         response = step.report.response
         state = "kept" if step.kept else f"broken: {step.broken}"
@@ -74,19 +76,29 @@ def _times_lines(report: LoadReport, width: int) -> Iterator[str]:
 
 
 def _request_lines(report: LoadReport, width: int) -> Iterator[str]:
-    """A block for each request of a scenario: its name, and counts and response times below."""
-    if len(report.by_request) < 2:
+    """A row for each request of a scenario; the name stands above it where there is no room beside."""
+    # Those of the start are counted nowhere.
+    shown = [one for one in report.by_request if one.requests]
+    if len(report.by_request) < 2 or not shown:
         return
     columns = [name for name in _columns(width - 2 * _CELL) if name in ("p50", "p99", "max")]
+    names = [printable(one.name) for one in shown]
+    label = max(_LABEL, *(cell_len(name) for name in names))
+    beside = label + _CELL * (2 + len(columns)) <= width
+    if not beside:
+        label = _LABEL
     yield ""
-    yield f"{'by request':{_LABEL}}{'good/s':>{_CELL}}{'failed':>{_CELL}}" + "".join(
+    yield f"{'by request':{label}}{'good/s':>{_CELL}}{'failed':>{_CELL}}" + "".join(
         f"{_title(name):>{_CELL}}" for name in columns
     )
-    for one in report.by_request:
-        yield from _wrapped(f"  {printable(one.name)}", width, "    ")
-        yield f"{'':{_LABEL}}{rate_text(one.rps):>{_CELL}}{one.errors:>{_CELL},}" + _cells(one.response, columns)
+    for name, one in zip(names, shown, strict=True):
+        if not beside:
+            yield from _wrapped(name, width, "  ")
+            name = ""
+        row = f"{rate_text(one.rps):>{_CELL}}{one.errors:>{_CELL},}" + _cells(one.response, columns)
+        yield set_cell_size(name, label) + row
     for flow in report.flows:
-        if flow.failed:
+        if flow.failed and flow.name not in {one.name for one in shown}:
             yield from _wrapped(
                 f"  flow {printable(flow.name)}: {flow.completed:,} completed, {flow.failed:,} ended at a failure",
                 width,
@@ -135,8 +147,13 @@ def _generator_lines(report: LoadReport) -> Iterator[str]:
 
 def _limit_lines(limits: Sequence[LimitResult]) -> Iterator[str]:
     for one in limits:
-        state = "kept" if one.kept else "broken" if one.is_known else "not kept"
-        yield f"limit      {one.limit.text}: {state}, {_bound_value(one)}"
+        yield f"limit      {limit_words(one)}"
+
+
+def limit_words(one: LimitResult) -> str:
+    """``p99<50ms: broken, 71.2 ms``."""
+    state = "kept" if one.kept else "broken" if one.is_known else "not kept"
+    return f"{one.limit.text}: {state}, {_bound_value(one)}"
 
 
 def _bound_value(one: LimitResult) -> str:

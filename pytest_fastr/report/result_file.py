@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -23,13 +23,14 @@ from pytest_fastr.gate.model import SessionReport, TestReport, worst
 SCHEMA_VERSION = 1
 
 
-def to_json(report: SessionReport) -> str:
-    """The session as sorted, indented JSON with a newline at the end, in ASCII."""
+def to_json(report: SessionReport, loads: Sequence[Mapping[str, object]] = ()) -> str:
+    """The session as sorted, indented JSON with a newline at the end, in ASCII. ``loads``: documents of load runs."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "profile": report.profile.as_dict(),
-        "verdict": worst(test.verdict for test in report.tests),
+        "verdict": worst(test.verdict for test in report.tests) if report.tests or not loads else None,
         "tests": [_members(test) for test in report.tests],
+        "loads": loads,
         "started": report.started,
         "duration_s": report.duration_s,
         "versions": report.versions,
@@ -38,9 +39,9 @@ def to_json(report: SessionReport) -> str:
     return json.dumps(_plain(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def write(report: SessionReport, path: Path) -> None:
+def write(report: SessionReport, path: Path, loads: Sequence[Mapping[str, object]] = ()) -> None:
     """Writes the file in one step, and makes its folder. Pipes and devices are written to, not replaced."""
-    text = to_json(report)
+    text = to_json(report, loads)
     try:
         target = path.resolve()
         if target.is_symlink():

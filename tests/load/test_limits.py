@@ -6,24 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_fastr import _native
 from pytest_fastr.errors import ConfigError, LoadError
 from pytest_fastr.load.limits import hold, parse_limit_text
-from pytest_fastr.load.result import Generator, LoadReport, Server, Times
-
-EMPTY = Times.of(_native.Histogram.merged([]))
+from pytest_fastr.load.result import LoadReport
+from support.reports import EMPTY, load_report
 
 
 def report(p99_us: float | None = 1000.0, requests: int = 100, failed: int = 1) -> LoadReport:
-    times = replace(EMPTY, quantiles_us={**EMPTY.quantiles_us, "p99": p99_us})
-    return LoadReport(
-        url="http://127.0.0.1/", scenario="GET /", shape="", is_open=False, is_ramp=False, transport="tcp",
-        duration_s=2.0, requests=requests, outcomes={"ok": requests - failed, "timeout": failed}, statuses={},
-        details={}, bytes_received=0, service=times, response=times, connect=EMPTY, by_request=(), flows=(),
-        scheduled=None, most_queued=0, unsent=0, dropped=0, reconnects=0, balance=(1, 1), ended_early=None,
-        precision=None, generator=Generator(0.1, None, None, None, "portable", EMPTY), server=Server(), bins=(),
-        seconds=(),
-    )  # fmt: skip
+    response = replace(EMPTY, quantiles_us={**EMPTY.quantiles_us, "p99": p99_us})
+    return load_report(
+        requests=requests, outcomes={"ok": requests - failed, "timeout": failed}, response=response, service=response
+    )
 
 
 @pytest.mark.parametrize(

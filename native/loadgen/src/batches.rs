@@ -142,7 +142,11 @@ mod tests {
         let mut at = 0;
         while at < 3_000 * MS {
             batches.record(at, MS);
-            at += if at / (100 * MS) % 2 == 0 { MS } else { 2 * MS };
+            at += if (at / (100 * MS)).is_multiple_of(2) {
+                MS
+            } else {
+                2 * MS
+            };
         }
         let precision = batches.precision().unwrap();
         assert!((0.05..0.3).contains(&precision), "{precision}");

@@ -263,7 +263,7 @@ mod tests {
             body_bytes: BODY.len() as u64,
             headers,
         };
-        let result = examine(&[check.clone()], &[], &seen, &mut []);
+        let result = examine(std::slice::from_ref(&check), &[], &seen, &mut []);
         if let Err(words) = &result {
             assert_eq!(*words, check.to_string());
         }

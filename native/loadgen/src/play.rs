@@ -64,13 +64,23 @@ impl<'p> Play<'p> {
     pub(crate) fn begin(&mut self, connection: usize, users: &mut Users<'_>) -> usize {
         let flow = self.choose();
         self.places[connection] = Some((flow, 0));
-        for (feed, next_row) in self.scenario.feeds.iter().zip(&mut self.next_rows) {
+        self.feed(connection, users, false);
+        self.scenario.flows[flow].steps[0].request
+    }
+
+    /// Gives the user the rows that it keeps.
+    pub(crate) fn equip(&mut self, connection: usize, users: &mut Users<'_>) {
+        self.feed(connection, users, true);
+    }
+
+    fn feed(&mut self, connection: usize, users: &mut Users<'_>, per_user: bool) {
+        let feeds = self.scenario.feeds.iter().zip(&mut self.next_rows);
+        for (feed, next_row) in feeds.filter(|(feed, _)| feed.is_per_user() == per_user) {
             let row = row_of(feed, next_row, &mut self.random);
             for (slot, value) in feed.row(row) {
                 users.set(connection, slot, value);
             }
         }
-        self.scenario.flows[flow].steps[0].request
     }
 
     /// A flow that would have begun and did not; its first request.
@@ -174,27 +184,36 @@ mod tests {
     }
 
     #[test]
-    fn each_flow_that_begins_takes_the_next_row() {
+    fn each_flow_that_begins_takes_the_next_row_and_each_user_keeps_its_own() {
         let requests = [Request::template(
             "one",
             crate::template::Template::new(
-                vec![crate::template::Part::Slot {
-                    slot: 0,
-                    form: crate::template::Form::Text,
-                }],
+                [0, 1]
+                    .map(|slot| crate::template::Part::Slot {
+                        slot,
+                        form: crate::template::Form::Text,
+                    })
+                    .to_vec(),
                 None,
             ),
         )];
         let scenario = Scenario {
-            feeds: vec![Feed::new(vec![0], [["x"], ["y"]], false).unwrap()],
-            slots: 1,
+            feeds: vec![
+                Feed::new(vec![0], [["x"], ["y"]], false).unwrap(),
+                Feed::new(vec![1], [["ann"], ["bob"]], false)
+                    .unwrap()
+                    .per_user(),
+            ],
+            slots: 2,
             ..Scenario::in_turn(&requests)
         };
-        let mut users = Users::new(&requests, 1, false);
+        let mut users = Users::new(&requests, 2, false);
         users.resize(2);
         let mut play = Play::new(&scenario, 2, 1);
         let mut out = Vec::new();
-        for (connection, expected) in [(0, "x"), (1, "y"), (0, "x"), (0, "y")] {
+        play.equip(0, &mut users);
+        play.equip(1, &mut users);
+        for (connection, expected) in [(0, "xann"), (1, "ybob"), (0, "xann"), (0, "yann")] {
             let request = play.begin(connection, &mut users);
             assert!(users.render(connection, request, &mut out));
             assert_eq!(out, format!("{expected}\r\n").into_bytes());

@@ -93,6 +93,11 @@ impl<'r> Pool<'r> {
         self.users = Users::new(self.requests, slots, cookies);
     }
 
+    /// The users, for who gives them values.
+    pub(crate) fn users(&mut self) -> &mut Users<'r> {
+        &mut self.users
+    }
+
     /// Makes it this many connections; those above are closed. Called only while nothing is in flight.
     pub(crate) fn resize(&mut self, connections: usize) {
         self.connections.resize_with(connections, Connection::new);

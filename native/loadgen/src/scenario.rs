@@ -42,11 +42,13 @@ pub struct Step {
     pub pause: Think,
 }
 
-/// Rows of values. Each flow that begins takes the next row; after the last comes the first.
+/// Rows of values. Each flow that begins takes the next row, or each user takes one for good; after the last comes the
+/// first.
 #[derive(Clone, Debug)]
 pub struct Feed {
     slots: Vec<usize>,
     shuffled: bool,
+    per_user: bool,
     /// All values one after another, and where each ends.
     bytes: Arc<[u8]>,
     ends: Arc<[usize]>,
@@ -133,9 +135,17 @@ impl Feed {
         Ok(Self {
             slots,
             shuffled,
+            per_user: false,
             bytes: bytes.into(),
             ends: ends.into(),
         })
+    }
+
+    /// The same, with each user taking a row before everything else and keeping it.
+    #[must_use]
+    pub fn per_user(mut self) -> Self {
+        self.per_user = true;
+        self
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -144,6 +154,10 @@ impl Feed {
 
     pub(crate) fn is_shuffled(&self) -> bool {
         self.shuffled
+    }
+
+    pub(crate) fn is_per_user(&self) -> bool {
+        self.per_user
     }
 
     /// The slots and the values of a row.

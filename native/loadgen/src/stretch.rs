@@ -116,7 +116,8 @@ fn run_spinning(
     let scenario = plan.scenario();
     let pacer = plan.pacing.pacer(plan.connections, plan.seed);
     let mut shaped = Shaped::new(plan, &scenario, pacer);
-    prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)?;
+    let prepared = prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker);
+    let mut is_stopped = wants_result(prepared)?;
     let mut meter = CpuMeter::new(&target.pids);
     meter.reset_peak_rss();
     reactor.spin_for(spin_ns);
@@ -125,12 +126,12 @@ fn run_spinning(
     let cpu_before = meter.read();
     let started_ns = clock.now_ns();
     shaped.begin(plan.stop, started_ns);
-    match reactor.drive(&mut shaped, &mut ticker) {
-        Err(LoadError::Interrupted(Halt::Keep)) => {
-            shaped.ended_early = Some(EarlyEnd::Stopped);
-            reactor.pool.abandon(&mut shaped);
-        }
-        driven => driven?,
+    if !is_stopped {
+        is_stopped = wants_result(reactor.drive(&mut shaped, &mut ticker))?;
+    }
+    if is_stopped {
+        shaped.ended_early = Some(EarlyEnd::Stopped);
+        reactor.pool.abandon(&mut shaped);
     }
     let ended_ns = clock.now_ns();
     let generator = watch.finish(reactor.spun_ns);
@@ -226,6 +227,15 @@ fn reactor<'p>(target: &Target, plan: &'p Plan, clock: Clock) -> Result<Reactor<
     Ok(reactor)
 }
 
+/// Whether the run was stopped by one who wants the result so far.
+fn wants_result(done: Result<(), LoadError>) -> Result<bool, LoadError> {
+    match done {
+        Ok(()) => Ok(false),
+        Err(LoadError::Interrupted(Halt::Keep)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens connections, and lets the users do what comes before the load.
 fn prepare<'p>(
     reactor: &mut Reactor<'p>,
@@ -234,9 +244,16 @@ fn prepare<'p>(
     scenario: &Scenario,
     ticker: &mut Ticker<'_>,
 ) -> Result<(), LoadError> {
+    for connection in 0..plan.connections {
+        shaped.play.equip(connection, reactor.pool.users());
+    }
     if !scenario.start.is_empty() {
         let mut start = Start::new(&plan.requests, &scenario.start, plan.connections);
-        reactor.drive(&mut start, ticker)?;
+        let driven = reactor.drive(&mut start, ticker);
+        if driven.is_err() {
+            reactor.pool.abandon(&mut start);
+        }
+        driven?;
         start.finish()?;
     }
     if plan.keep_alive {

@@ -13,11 +13,18 @@ pub(crate) struct Feed(fastr_loadgen::Feed);
 #[pymethods]
 impl Feed {
     #[new]
-    #[pyo3(signature = (slots, rows, *, shuffled=false))]
-    fn new(slots: Vec<usize>, rows: Vec<Vec<PyBackedBytes>>, shuffled: bool) -> PyResult<Self> {
-        fastr_loadgen::Feed::new(slots, &rows, shuffled)
-            .map(Self)
-            .map_err(value_error)
+    #[pyo3(signature = (slots, rows, *, shuffled=false, per_user=false))]
+    fn new(
+        slots: Vec<usize>,
+        rows: Vec<Vec<PyBackedBytes>>,
+        shuffled: bool,
+        per_user: bool,
+    ) -> PyResult<Self> {
+        let feed = fastr_loadgen::Feed::new(slots, &rows, shuffled).map_err(value_error)?;
+        Ok(Self(match per_user {
+            true => feed.per_user(),
+            false => feed,
+        }))
     }
 }
 
