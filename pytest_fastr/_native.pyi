@@ -189,8 +189,9 @@ _Capture = tuple[int, Literal["json", "header", "regex"], str]
 class Request:
     """One HTTP/1.1 request, as the bytes on the wire.
 
-    ``status`` is the expected status code; None accepts 200-399. Every ``look_every``-th answer is checked. Raises
-    ValueError for a pattern or a pointer that is none.
+    ``status`` is the expected status code; None accepts 200-399. Every ``look_every``-th answer is checked.
+    ``timeout``: seconds that its answer may take, instead of the plan's. Raises ValueError for a pattern or a pointer
+    that is none.
     """
 
     def __new__(
@@ -202,6 +203,7 @@ class Request:
         checks: Sequence[_Check] = ...,
         captures: Sequence[_Capture] = ...,
         look_every: int = 1,
+        timeout: float | None = None,
     ) -> Request: ...
     @staticmethod
     def template(
@@ -213,6 +215,7 @@ class Request:
         checks: Sequence[_Check] = ...,
         captures: Sequence[_Capture] = ...,
         look_every: int = 1,
+        timeout: float | None = None,
     ) -> Request:
         """A request that is put together when it is sent. ``head`` is the request line and the fields, each with its
         CRLF, without the empty line and without a content-length; that is added for a ``body`` that is not None. The
@@ -222,10 +225,16 @@ class Request:
 class Feed:
     """Rows of values. Each flow that begins takes the next one, or one by chance where it is ``shuffled``, and puts its
     columns into ``slots``; ``per_user``, each user takes one before everything else and keeps it. After the last row
-    comes the first. Raises ValueError without rows, and for a row of another width."""
+    comes the first. Bytes are text, and a ``str`` is JSON. Raises ValueError without rows, and for a row of another
+    width."""
 
     def __new__(
-        cls, slots: Sequence[int], rows: Sequence[Sequence[bytes]], *, shuffled: bool = False, per_user: bool = False
+        cls,
+        slots: Sequence[int],
+        rows: Sequence[Sequence[bytes | str]],
+        *,
+        shuffled: bool = False,
+        per_user: bool = False,
     ) -> Feed: ...
 
 _Step = tuple[int, float, float]

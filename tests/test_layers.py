@@ -21,6 +21,7 @@ LAYERS = (
     ("gate",),
     ("report",),
     ("options", "state"),
+    ("perf_load",),
     ("fixtures",),
     ("load_command",),
     ("plugin", "cli", "serve", ""),

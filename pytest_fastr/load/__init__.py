@@ -4,7 +4,7 @@ For scenarios, as docs/scenarios.md has them::
 
     from pytest_fastr import load
 
-    login = load.post("/login", json={"name": "${name}"}, capture={"token": load.json_at("/token")})
+    login = load.post("/login", json={"name": "${name}"}, capture={"token": load.from_json("/token")})
     items = load.get("/items", headers={"authorization": "Bearer ${token}"}, check=[load.contains("id")])
     shop = load.scenario(load.flow(login, items), feeds=[load.csv("users.csv")])
 """
@@ -13,13 +13,13 @@ from pytest_fastr.load.check import (
     body_bytes,
     body_hash,
     contains,
-    header,
+    from_body,
+    from_header,
+    from_json,
     header_has,
     header_is,
-    json_at,
     json_has,
     json_is,
-    matched,
     matches,
 )
 from pytest_fastr.load.feed import Feed, csv, feed, json_lines
@@ -58,16 +58,16 @@ __all__ = [
     "failures",
     "feed",
     "flow",
+    "from_body",
+    "from_header",
+    "from_json",
     "get",
     "head",
-    "header",
     "header_has",
     "header_is",
-    "json_at",
     "json_has",
     "json_is",
     "json_lines",
-    "matched",
     "matches",
     "patch",
     "post",

@@ -60,17 +60,17 @@ def body_bytes(count: int) -> _native._Check:
     return ("length", count)
 
 
-def json_at(pointer: str) -> _native._Source:
+def from_json(pointer: str) -> _native._Source:
     """The value at a pointer (RFC 6901) of a JSON body. It keeps its type for ``var``."""
     return ("json", pointer)
 
 
-def header(name: str) -> _native._Source:
+def from_header(name: str) -> _native._Source:
     """The value of the first header of this name, in any case."""
     return ("header", name)
 
 
-def matched(pattern: str) -> _native._Source:
+def from_body(pattern: str) -> _native._Source:
     """What the first group of a regular expression matches in the body, or all of it where it has no group."""
     return ("regex", pattern)
 
@@ -89,7 +89,7 @@ def checked(given: object, title: str) -> tuple[_native._Check, ...]:
 def sources(given: object, title: str) -> tuple[tuple[str, _native._Source], ...]:
     """What a request captures, by name. Raises LoadError for what is no name, and for what says of no value where it
     is."""
-    known = "load.json_at(...), load.header(...) or load.matched(...)"
+    known = "load.from_json(...), load.from_header(...) or load.from_body(...)"
     if not isinstance(given, Mapping):
         raise LoadError(f"{title}: capture= takes a mapping of names to {known}, not {given!r}")
     for name, source in given.items():

@@ -63,7 +63,13 @@ class RequestSpec:
         if not self.placeholders:
             wire = "\r\n".join([line, *fields, *self._basic(), *self._length(), "", ""]).encode("latin-1") + self.body
             return _native.Request(
-                self.name, wire, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
+                self.name,
+                wire,
+                self.expect,
+                checks=self.checks,
+                captures=captures,
+                look_every=self.look_every,
+                timeout=self.timeout_s,
             )
         head: list[_native._Part] = [
             *holes.parts("".join(f"{one}\r\n" for one in (line, *fields)).encode("latin-1"), slots),
@@ -72,7 +78,14 @@ class RequestSpec:
             head += [b"authorization: Basic ", ("base64", holes.parts(self.auth.encode(), slots)), b"\r\n"]
         body = holes.parts(self.body, slots) if self._length() else None
         return _native.Request.template(
-            self.name, head, body, self.expect, checks=self.checks, captures=captures, look_every=self.look_every
+            self.name,
+            head,
+            body,
+            self.expect,
+            checks=self.checks,
+            captures=captures,
+            look_every=self.look_every,
+            timeout=self.timeout_s,
         )
 
     @property

@@ -117,11 +117,10 @@ def request(
         auth: user and password of HTTP Basic authentication.
         expect: the status that makes an answer good; None takes any from 200 to 399.
         check: what a good answer has besides (``load.contains``, ``load.json_is``, ...), all of it.
-        capture: names, and where in a good answer their values are (``load.json_at``, ...).
+        capture: names, and where in a good answer their values are (``load.from_json``, ...).
         look_every: checks only every so-manieth answer.
         name: how reports call it; default ``METHOD /path``.
-        timeout: seconds, or a text such as ``"500ms"``, after which a request counts as failed; the longest of a
-            scenario's requests holds for all of them.
+        timeout: seconds, or a text such as ``"500ms"``, after which a request counts as failed.
 
     Raises LoadError that names the argument to change.
     """
@@ -233,7 +232,8 @@ def scenario(
     a flow of weight 1.
 
     ``start``: requests that each user sends once before the load begins, which nothing counts. ``feeds``: each flow
-    that begins takes the next row of each. ``cookies``: users keep them. Raises LoadError for what cannot be played.
+    that begins takes the next row of each, or each user one for good (``per_user=True``). ``cookies``: users keep them.
+    Raises LoadError for what cannot be played.
     """
     made = tuple(flow(one) if isinstance(one, RequestSpec) else one for one in flows)
     if not made:
@@ -275,16 +275,17 @@ def _check_names(scenario: Scenario) -> None:
 
 def _check_placeholders(scenario: Scenario) -> None:
     fed = {name for feed in scenario.feeds for name in feed.columns}
+    kept = {name for feed in scenario.feeds if feed.per_user for name in feed.columns}
     captured: set[str] = set()
     for request in scenario.start:
-        early = next((name for name in request.placeholders if name in fed - captured), None)
+        early = next((name for name in request.placeholders if name in fed - kept - captured), None)
         if early is not None:
             raise LoadError(
-                f"{request.name}: takes ${{{early}}} from a feed, but start requests come before any row: "
-                "make it the first request of a flow"
+                f"{request.name}: takes ${{{early}}} from a feed whose rows belong to flows, and start requests come "
+                "before any flow: give the feed per_user=True, or make it the first request of a flow"
             )
         captured |= {name for name, _ in request.captures}
-    _check_sequence(scenario.start, set(), "the start")
+    _check_sequence(scenario.start, kept, "the start")
     for flow in scenario.flows:
         _check_sequence(flow.requests, fed | captured, f"flow {flow.name!r}")
 

@@ -35,7 +35,7 @@ def test_a_row_that_is_wrong_is_named_by_the_line_it_ends_on(tmp_path: Path) -> 
 
 
 def test_columns_are_found_by_name_in_every_row() -> None:
-    assert load.feed([{"a": 1, "b": "x"}, {"b": "y", "a": None}]).rows == ((b"1", b"x"), (b"null", b"y"))
+    assert load.feed([{"a": 1, "b": "x"}, {"b": "y", "a": None}]).rows == (("1", b"x"), ("null", b"y"))
 
 
 ANYTHING: Any = [["ann"], ["bob"]]

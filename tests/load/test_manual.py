@@ -49,10 +49,13 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         exec(example, names)
     shop = Shop()
     with Server(shop, lifespan=False) as server:
-        plan = LoadPlan(names["shop"], Closed(1), count=20)
+        plan = LoadPlan(names["shop"], Closed(2), count=20)
         report = run_plan(plan, parse_target(server.url))
     assert (report.errors, report.details) == (0, {})
-    assert {flow.name: flow.completed for flow in report.flows} == {"buy": 6, "GET /health": 2}
+    begun = {one.name: one.requests for one in report.by_request}
+    # Three flows of two requests to one of one; the last ones may be cut short.
+    assert begun["GET /health"] in (2, 3)
+    assert begun["POST /login"] == 0
     bought = dict(shop.orders)
     assert bought == {
         "/orders/3": {"item": 3, "note": "for ann"},

@@ -97,12 +97,12 @@ def test_a_refusal_shows_placeholders_as_they_were_written(make: Any, words: str
         (lambda: load.post("/", data="\ud800"), "data= cannot be written as UTF-8"),
         (lambda: load.get("/", expect="200"), "expect='200'"),
         (lambda: load.get("/", check=["contains"]), "check= takes .* not 'contains'"),
-        (lambda: load.get("/", check=[load.json_at("/a")]), r"check= takes .* not \('json', '/a'\)"),
+        (lambda: load.get("/", check=[load.from_json("/a")]), r"check= takes .* not \('json', '/a'\)"),
         (lambda: load.get("/", check=[load.matches("(?=a)")]), "look-around"),
         (lambda: load.build_request("GET", "/", checks=[load.json_has("a")]), "GET /: .* no JSON pointer"),
         (lambda: load.get("/", capture={"a": load.json_is("/a", 1)}), "capture 'a' takes"),
         (lambda: load.get("/", capture={"a": "/a"}), "capture 'a' takes"),
-        (lambda: load.get("/", capture={"a": load.json_at("a")}), "no JSON pointer"),
+        (lambda: load.get("/", capture={"a": load.from_json("a")}), "no JSON pointer"),
         (lambda: load.get("/", capture=["a"]), "capture= takes a mapping"),
         (lambda: load.contains(ANYTHING), "contains"),
         (lambda: load.scenario(load.get("/"), start=[ANYTHING]), "start= takes requests"),
@@ -120,13 +120,15 @@ def test_one_check_one_start_request_and_one_feed_need_no_list() -> None:
     scenario = load.scenario(get, start=load.get("/login"), feeds=load.feed([{"a": 1}]))
     assert get.checks == (("contains", b"x"),)
     assert [one.name for one in scenario.start] == ["GET /login"]
-    assert scenario.feeds[0].rows == ((b"1",),)
+    assert scenario.feeds[0].rows == (("1",),)
 
 
-def test_a_start_request_is_sent_before_feeds_give_anything() -> None:
+def test_a_start_request_takes_values_of_users_and_not_of_flows() -> None:
     feeds = [load.feed([{"name": "ann"}])]
     with pytest.raises(LoadError, match=r"POST /login: takes \$\{name\} from a feed"):
         load.scenario(load.get("/"), start=load.post("/login", json={"name": "${name}"}), feeds=feeds)
-    token = load.get("/token", capture={"token": load.json_at("/token")})
+    kept = load.feed([{"name": "ann"}], per_user=True)
+    load.scenario(load.get("/"), start=load.post("/login", json={"name": "${name}"}), feeds=kept)
+    token = load.get("/token", capture={"token": load.from_json("/token")})
     scenario = load.scenario(load.get("/${name}/${token}"), start=[token, load.get("/me/${token}")], feeds=feeds)
     assert [one.name for one in scenario.requests][1:] == ["GET /token", "GET /me/${token}"]

@@ -88,11 +88,13 @@ def run(url: str, scenario: load.Scenario, count: int, users: int = 1, shape: Sh
 
 
 def test_a_value_goes_from_an_answer_to_the_next_request_of_the_same_user(shop: Shop, url: str) -> None:
-    login = load.post("/login", json={"name": "ann"}, capture={"token": load.json_at("/token")})
+    login = load.post("/login", json={"name": "${name}"}, capture={"token": load.from_json("/token")})
     items = load.get("/items", headers={"authorization": "Bearer ${token}"}, check=[load.json_is("/count", 3)])
-    report = run(url, load.scenario(items, start=[login]), 60, users=3)
+    names = load.feed([{"name": name} for name in ("ann", "bob", "eve", "nobody")], per_user=True)
+    report = run(url, load.scenario(items, start=[login], feeds=[names]), 60, users=3)
     assert (report.ok, report.errors) == (60, 0)
-    assert shop.targets().count("/login") == 3
+    logins = [json.loads(request["body"])["name"] for request in shop.seen if request["target"] == "/login"]
+    assert sorted(logins) == ["ann", "bob", "eve"]
     assert sorted(shop.tokens.values()) == [20, 20, 20]
     assert report.requests == sum(shop.tokens.values())
 
@@ -102,8 +104,8 @@ def test_every_place_of_a_request_takes_values_and_writes_them_as_it_must(shop: 
     rows = [{"who": nasty, "number": 7, "flag": True, "raw": b"\x00\xff"}]
     scenario = load.scenario(
         load.flow(
-            load.post("/login", capture={"id": load.json_at("/id"), "session": load.header("x-session"),
-                                         "tag": load.matched(r'"ok": (\w+)')}),
+            load.post("/login", capture={"id": load.from_json("/id"), "session": load.from_header("x-session"),
+                                         "tag": load.from_body(r'"ok": (\w+)')}),
             load.post("/orders/${who}/x", params={"q": "${who}", "n": load.var("number")},
                       headers={"x-who": "<${who}>"}, name="json",
                       json={"id": load.var("id"), "text": "no ${id} $${id} ${who}", "who": load.var("who"),
@@ -123,7 +125,7 @@ def test_every_place_of_a_request_takes_values_and_writes_them_as_it_must(shop: 
     assert as_json["target"] == f"/orders/{encoded}/x?q={encoded}&n=7"
     assert as_json["headers"]["x-who"].encode("latin-1").decode() == '<a b&"\\/é >'
     assert json.loads(as_json["body"]) == {
-        "id": 1, "text": f"no 1 ${{id}} {nasty}", "who": nasty, "list": ["true", "true"], "s1": "true",
+        "id": 1, "text": f"no 1 ${{id}} {nasty}", "who": nasty, "list": [True, "true"], "s1": "true",
     }  # fmt: skip
     assert form["body"].decode() == "who=" + encoded.replace("%20", "+") + "&id=1"
     assert raw["body"] == b"\x01\x00\xff\x02$"
@@ -164,7 +166,7 @@ def test_what_does_not_hold_is_counted_in_words(url: str) -> None:
     scenario = load.scenario(
         load.get("/a", check=[load.contains("true"), load.json_is("/ok", False)]),
         load.get("/b", check=[load.header_is("content-type", "text/html")]),
-        load.get("/c", capture={"token": load.json_at("/token")}),
+        load.get("/c", capture={"token": load.from_json("/token")}),
         load.get("/d", check=[load.body_bytes(12), load.body_hash(HASH),
                               load.header_has("content-length"), load.matches("^.{3}k"), load.json_has("/ok")]),
     )  # fmt: skip
@@ -253,7 +255,7 @@ ANYTHING: Any = "GET /"
         (lambda: load.scenario(load.get("/${token}")), r"nothing provides \$\{token\}"),
         (lambda: load.scenario(load.get("/${nam}"), feeds=[load.feed([{"name": 1}])]), r"did you mean \$\{name\}"),
         (
-            lambda: load.scenario(load.flow(load.get("/${a}"), load.get("/", capture={"a": load.header("x")}))),
+            lambda: load.scenario(load.flow(load.get("/${a}"), load.get("/", capture={"a": load.from_header("x")}))),
             "no request before it",
         ),
         (lambda: load.scenario(load.get("/"), load.post("/", name="GET /")), "two different requests"),
@@ -261,7 +263,7 @@ ANYTHING: Any = "GET /"
         (lambda: load.scenario(GET, feeds=[load.feed([{"a": 1}]), load.feed([{"a": 2}])]), "two feeds"),
         (lambda: load.scenario(load.get("/", check=[load.matches("(")])), "regular expression"),
         (lambda: load.scenario(load.get("/", check=[load.json_has("a")])), "JSON pointer"),
-        (lambda: load.get("/", capture={"a-b": load.header("x")}), "capture 'a-b'"),
+        (lambda: load.get("/", capture={"a-b": load.from_header("x")}), "capture 'a-b'"),
         (lambda: load.get("/", look_every=0), "look_every=0"),
         (lambda: load.get("/", auth=("a", "b"), headers={"Authorization": "x"}), "not both"),
         (lambda: load.get("/", timeout="-1s"), "timeout"),

@@ -176,7 +176,8 @@ fn text(bytes: Vec<u8>) -> Value {
 fn equal(one: &Json, other: &Json) -> bool {
     match (one, other) {
         (Json::Number(one), Json::Number(other)) => {
-            one == other || (one.is_f64() != other.is_f64() && one.as_f64() == other.as_f64())
+            // Numbers are kept as they were written: whole ones of any size are compared as such.
+            one == other || ((one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64())
         }
         (Json::Array(one), Json::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
@@ -328,6 +329,44 @@ mod tests {
         assert_eq!(texts, ["7", "an \"apple\"", "head", "1", "apple"]);
         let kinds: Vec<_> = values.iter().map(|value| value.is_json).collect();
         assert_eq!(kinds, [true, false, false, false, false]);
+    }
+
+    #[test]
+    fn numbers_of_any_size_stay_what_they_were() {
+        let body = br#"{"z": 18446744073709551617, "a": 1.10, "o": {"z": 1, "a": 2}}"#;
+        let check = |pointer, value| {
+            let seen = Seen {
+                body,
+                body_bytes: 0,
+                headers: &[],
+            };
+            examine(&[json(pointer, Some(value))], &[], &seen, &mut []).is_ok()
+        };
+        assert!(check("/z", "18446744073709551617") && !check("/z", "18446744073709551618"));
+        assert!(check("/a", "1.1") && check("/a", "11e-1") && !check("/a", "1.2"));
+        let mut values = vec![Value::default(); 3];
+        let captures: Vec<Capture> = ["/z", "/a", "/o"]
+            .into_iter()
+            .enumerate()
+            .map(|(slot, at)| Capture {
+                slot,
+                source: Source::Json(at.to_owned()),
+            })
+            .collect();
+        let seen = Seen {
+            body,
+            body_bytes: 0,
+            headers: &[],
+        };
+        examine(&[], &captures, &seen, &mut values).unwrap();
+        let texts: Vec<_> = values
+            .iter()
+            .map(|value| value.bytes.escape_ascii().to_string())
+            .collect();
+        assert_eq!(
+            texts,
+            ["18446744073709551617", "1.10", r#"{\"z\":1,\"a\":2}"#]
+        );
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub use processes::CpuMeter;
 pub use profile::Profile;
 pub use recorder::Recorder;
 pub use request::{Content, Expect, Request};
-pub use scenario::{Feed, Flow, Scenario, Step};
+pub use scenario::{Feed, FeedValue, Flow, Scenario, Step};
 pub use series::{Bin, Second, Series, BIN_NS};
 pub use shaped::{EarlyEnd, RequestResult};
 pub use stretch::{run, warm_up, LoadResult, WarmUpResult};

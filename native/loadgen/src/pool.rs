@@ -447,15 +447,18 @@ impl<'r> Pool<'r> {
 
     /// Fails what has taken too long. Looked at now and then instead of with a timer for each request.
     pub(crate) fn expire<D: Driver>(&mut self, now_ns: u64, driver: &mut D) {
-        let request_ns = as_ns(self.settings.request_timeout);
         let connect_ns = as_ns(self.settings.connect_timeout);
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
             let sent_ns = connection.job.map_or(now_ns, |job| job.sent_ns);
+            let own = connection
+                .job
+                .and_then(|job| self.requests[job.request].timeout);
+            let timeout = own.unwrap_or(self.settings.request_timeout);
             let late = |since_ns: u64, limit_ns| now_ns.saturating_sub(since_ns) > limit_ns;
             match connection.state {
-                State::Busy if late(sent_ns, request_ns) => {
-                    let fault = Fault::After(self.settings.request_timeout);
+                State::Busy if late(sent_ns, as_ns(timeout)) => {
+                    let fault = Fault::After(timeout);
                     self.fail(index, Outcome::Timeout, fault, driver);
                 }
                 State::Opening if late(connection.opened_ns, connect_ns) => {

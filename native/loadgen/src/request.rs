@@ -1,5 +1,7 @@
 //! What is sent, and what counts as a good answer to it.
 
+use std::time::Duration;
+
 use crate::check::{Capture, Check};
 use crate::template::Template;
 
@@ -18,6 +20,8 @@ pub struct Request {
     pub captures: Vec<Capture>,
     /// Every so-manieth answer is held against the checks; 0 counts as 1.
     pub look_every: u32,
+    /// How long its answer may take. None: as the plan says.
+    pub timeout: Option<Duration>,
 }
 
 /// The bytes of a request: built before the run, or put together when it is sent.
@@ -66,6 +70,7 @@ impl Request {
             checks: Vec::new(),
             captures: Vec::new(),
             look_every: 1,
+            timeout: None,
         }
     }
 

@@ -49,9 +49,24 @@ pub struct Feed {
     slots: Vec<usize>,
     shuffled: bool,
     per_user: bool,
-    /// All values one after another, and where each ends.
+    /// All values one after another; where each ends, and whether it is JSON.
     bytes: Arc<[u8]>,
-    ends: Arc<[usize]>,
+    ends: Arc<[(usize, bool)]>,
+}
+
+/// A value of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedValue<'a> {
+    /// Text, or any bytes.
+    Text(&'a [u8]),
+    /// JSON: a number, true, an array...
+    Json(&'a [u8]),
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for FeedValue<'a> {
+    fn from(text: &'a T) -> Self {
+        Self::Text(text.as_ref())
+    }
 }
 
 impl Scenario {
@@ -105,21 +120,25 @@ fn slots_of(request: &Request) -> Vec<usize> {
 
 impl Feed {
     /// Every row has a value for each of the slots. `shuffled`: rows are taken by chance instead of in turn.
-    pub fn new<R, V>(
+    pub fn new<'a, R, V>(
         slots: Vec<usize>,
         rows: impl IntoIterator<Item = R>,
         shuffled: bool,
     ) -> Result<Self, LoadError>
     where
         R: IntoIterator<Item = V>,
-        V: AsRef<[u8]>,
+        V: Into<FeedValue<'a>>,
     {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for row in rows {
             let before = ends.len();
             for value in row {
-                bytes.extend_from_slice(value.as_ref());
-                ends.push(bytes.len());
+                let (value, is_json) = match value.into() {
+                    FeedValue::Text(text) => (text, false),
+                    FeedValue::Json(json) => (json, true),
+                };
+                bytes.extend_from_slice(value);
+                ends.push((bytes.len(), is_json));
             }
             if ends.len() - before != slots.len() {
                 return Err(LoadError::Scenario(format!(
@@ -161,12 +180,18 @@ impl Feed {
     }
 
     /// The slots and the values of a row.
-    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (usize, &[u8])> {
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (usize, FeedValue<'_>)> {
         let first = row * self.slots.len();
         self.slots.iter().enumerate().map(move |(column, &slot)| {
             let at = first + column;
-            let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-            (slot, &self.bytes[start..self.ends[at]])
+            let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
+            let (end, is_json) = self.ends[at];
+            let bytes = &self.bytes[start..end];
+            let value = match is_json {
+                true => FeedValue::Json(bytes),
+                false => FeedValue::Text(bytes),
+            };
+            (slot, value)
         })
     }
 }
@@ -177,11 +202,13 @@ mod tests {
 
     #[test]
     fn a_feed_gives_each_row_as_it_was() {
-        let feed = Feed::new(vec![3, 1], [["a", ""], ["", "long"]], false).unwrap();
+        use FeedValue::{Json, Text};
+        let rows = [[Text(b"a"), Json(b"1")], [Json(b"[]"), Text(b"")]];
+        let feed = Feed::new(vec![3, 1], rows, false).unwrap();
         assert_eq!(feed.rows(), 2);
         let row = |row| feed.row(row).collect::<Vec<_>>();
-        assert_eq!(row(0), [(3, &b"a"[..]), (1, b"")]);
-        assert_eq!(row(1), [(3, &b""[..]), (1, b"long")]);
+        assert_eq!(row(0), [(3, Text(b"a")), (1, Json(b"1"))]);
+        assert_eq!(row(1), [(3, Json(b"[]")), (1, Text(b""))]);
     }
 
     #[test]

@@ -54,11 +54,10 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    /// Becomes this text.
-    pub(crate) fn set_text(&mut self, text: &[u8]) {
+    pub(crate) fn set(&mut self, bytes: &[u8], is_json: bool) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(text);
-        self.is_json = false;
+        self.bytes.extend_from_slice(bytes);
+        self.is_json = is_json;
     }
 }
 

@@ -9,6 +9,7 @@ use crate::jar::Jar;
 use crate::outcome::Outcome;
 use crate::request::{Content, Request};
 use crate::response::Answer;
+use crate::scenario::FeedValue;
 use crate::template::Value;
 
 /// The longest body that is checked or captured from.
@@ -74,10 +75,13 @@ impl<'p> Users<'p> {
         }
     }
 
-    /// The user's slot becomes this text.
-    pub(crate) fn set(&mut self, connection: usize, slot: usize, text: &[u8]) {
+    /// The user's slot becomes this value.
+    pub(crate) fn set(&mut self, connection: usize, slot: usize, value: FeedValue<'_>) {
         if let Some(user) = self.users.get_mut(connection) {
-            user.values[slot].set_text(text);
+            match value {
+                FeedValue::Text(text) => user.values[slot].set(text, false),
+                FeedValue::Json(json) => user.values[slot].set(json, true),
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use super::plan::value_error;
+use super::plan::{seconds, value_error};
 
 /// One HTTP/1.1 request, as the bytes on the wire.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -17,7 +17,8 @@ type Captures = Vec<(usize, String, String)>;
 #[pymethods]
 impl Request {
     #[new]
-    #[pyo3(signature = (name, wire, status, *, checks=Vec::new(), captures=Vec::new(), look_every=1))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
+    #[pyo3(signature = (name, wire, status, *, checks=Vec::new(), captures=Vec::new(), look_every=1, timeout=None))]
     fn new(
         name: String,
         wire: Vec<u8>,
@@ -25,13 +26,14 @@ impl Request {
         checks: Checks<'_>,
         captures: Captures,
         look_every: u32,
+        timeout: Option<f64>,
     ) -> PyResult<Self> {
         let request = fastr_loadgen::Request::new(name, wire);
-        looked_at(request, status, &checks, captures, look_every)
+        looked_at(request, status, &checks, captures, look_every, timeout)
     }
 
     #[staticmethod]
-    #[pyo3(signature = (name, head, body, status, *, checks=Vec::new(), captures=Vec::new(), look_every=1))]
+    #[pyo3(signature = (name, head, body, status, *, checks=Vec::new(), captures=Vec::new(), look_every=1, timeout=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
     fn template(
         name: String,
@@ -41,11 +43,12 @@ impl Request {
         checks: Checks<'_>,
         captures: Captures,
         look_every: u32,
+        timeout: Option<f64>,
     ) -> PyResult<Self> {
         let body = body.as_deref().map(parts).transpose()?;
         let template = Template::new(parts(&head)?, body);
         let request = fastr_loadgen::Request::template(name, template);
-        looked_at(request, status, &checks, captures, look_every)
+        looked_at(request, status, &checks, captures, look_every, timeout)
     }
 }
 
@@ -55,7 +58,11 @@ fn looked_at(
     checks: &[Bound<'_, PyTuple>],
     captures: Captures,
     look_every: u32,
+    timeout: Option<f64>,
 ) -> PyResult<Request> {
+    request.timeout = timeout
+        .map(|timeout| seconds(timeout, "timeout"))
+        .transpose()?;
     request.expect = status.map_or(Expect::StatusClass, Expect::Status);
     request.checks = checks.iter().map(check).collect::<PyResult<_>>()?;
     request.captures = captures

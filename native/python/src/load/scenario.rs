@@ -1,10 +1,26 @@
 //! What users do.
 
-use fastr_loadgen::{Flow, Step, Think};
+use fastr_loadgen::{FeedValue, Flow, Step, Think};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 
 use super::plan::{seconds, value_error};
+
+/// A value of a row: bytes are text, and text is JSON.
+#[derive(FromPyObject)]
+enum Given {
+    Text(PyBackedBytes),
+    Json(PyBackedStr),
+}
+
+impl Given {
+    fn value(&self) -> FeedValue<'_> {
+        match self {
+            Self::Text(bytes) => FeedValue::Text(bytes),
+            Self::Json(json) => FeedValue::Json(json.as_bytes()),
+        }
+    }
+}
 
 /// Rows of values.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -16,11 +32,16 @@ impl Feed {
     #[pyo3(signature = (slots, rows, *, shuffled=false, per_user=false))]
     fn new(
         slots: Vec<usize>,
-        rows: Vec<Vec<PyBackedBytes>>,
+        rows: Vec<Vec<Given>>,
         shuffled: bool,
         per_user: bool,
     ) -> PyResult<Self> {
-        let feed = fastr_loadgen::Feed::new(slots, &rows, shuffled).map_err(value_error)?;
+        let feed = fastr_loadgen::Feed::new(
+            slots,
+            rows.iter().map(|row| row.iter().map(Given::value)),
+            shuffled,
+        )
+        .map_err(value_error)?;
         Ok(Self(match per_user {
             true => feed.per_user(),
             false => feed,
