@@ -560,6 +560,7 @@ def run_load(
     seconds: float | None = None,
     count: int | None = None,
     precise: tuple[float | None, float] | None = None,
+    warm_up: float = 0.0,
     scenario: Scenario | None = None,
     pacing: Pacing | None = None,
     drain: float | None = None,
@@ -570,7 +571,7 @@ def run_load(
     """One stretch, for ``seconds`` or exactly ``count`` requests, in a closed loop or as ``pacing`` says.
 
     ``precise``: a quantile (None: the throughput) and half the width of its 95 % interval as a share, at which the run
-    ends before ``seconds``.
+    ends before ``seconds``. ``warm_up``: seconds of the same load before, which nothing counts.
     ``scenario`` says who sends which of the requests; without one they are sent in turn. A rate is of flows begun.
     ``drain``: seconds after which what is due and not over is given up (default: never). ``abort``: the share of failed
     requests that ends the run, and the seconds before which it does not. Raises ValueError without ``seconds`` or

@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--max-queue", type=int, metavar="N", help="at a rate: drop what is due beyond N unsent requests")
     when = parser.add_argument_group("until when")
     when.add_argument("--duration", metavar="TIME", help="how long (10s, or as long as the stages)")
+    when.add_argument("--warm-up", metavar="TIME", help="the same load before, which nothing counts")
     when.add_argument("--requests", type=int, metavar="N", help="exactly so many requests instead")
     when.add_argument(
         "--until", metavar="VALUE:PERCENT",
@@ -233,6 +234,7 @@ def _plan(args: argparse.Namespace, shape: Shape, target: LoadTarget) -> LoadPla
         duration_s=duration_s,
         count=None if args.requests is None else _count(args.requests, "--requests"),
         precision=None if args.until is None else _precision(args.until),
+        warm_up_s=0.0 if args.warm_up is None else parse_duration(args.warm_up, "--warm-up"),
         keep_alive=not args.no_keep_alive,
         drain_s=parse_duration(args.drain, "--drain"),
         abort=abort,

@@ -18,6 +18,7 @@ from pytest_fastr.load.validity import notes
 
 CONNECT_TIMEOUT_S = 5.0
 FLOOR_S = 0.01
+MOST_FLOOR_CONNECTIONS = 256
 # What the process has open besides, with room to spare.
 OTHER_FILES = 64
 
@@ -36,8 +37,9 @@ class LoadPlan:
     """What is sent, how, and until when: for ``duration_s`` seconds, or exactly ``count`` requests where it is given,
     or for at most ``duration_s`` seconds until a value is known with ``precision``.
 
-    ``drain_s``: how long the end of the duration waits for what is due and not over. ``abort``: the share of failed
-    requests that ends the run, and the seconds before which it does not.
+    ``warm_up_s``: seconds of the same load before, which nothing counts. ``drain_s``: how long the end of the duration
+    waits for what is due and not over. ``abort``: the share of failed requests that ends the run, and the seconds before
+    which it does not.
     """
 
     scenario: Scenario
@@ -45,6 +47,7 @@ class LoadPlan:
     duration_s: float = 10.0
     count: int | None = None
     precision: Precision | None = None
+    warm_up_s: float = 0.0
     keep_alive: bool = True
     drain_s: float = 10.0
     abort: tuple[float, float] | None = None
@@ -63,7 +66,7 @@ def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch | None = None) -> 
     connections = _native.ConnectionPlan(plan.connections, plan.keep_alive, CONNECT_TIMEOUT_S, plan.scenario.timeout_s)
     try:
         with _open_files(plan.connections):
-            floor = measured_floor(plan.connections)
+            floor = measured_floor(min(plan.connections, MOST_FLOOR_CONNECTIONS))
             result = _native.run_load(
                 target.native(),
                 requests,
@@ -71,6 +74,7 @@ def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch | None = None) -> 
                 seconds=None if plan.count is not None else plan.duration_s,
                 count=plan.count,
                 precise=None if precise is None else (precise.quantile, precise.within),
+                warm_up=plan.warm_up_s,
                 scenario=scenario,
                 pacing=plan.shape.native(),
                 drain=plan.drain_s,
@@ -100,9 +104,9 @@ def measured_floor(connections: int) -> Floor:
 
 @contextmanager
 def _open_files(connections: int) -> Iterator[None]:
-    """Lets this process have so many connections open, and as many of the floor's server."""
+    """Lets this process have so many connections open, and those of the floor with their server's ends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * connections + OTHER_FILES
+    needed = max(connections, 2 * min(connections, MOST_FLOOR_CONNECTIONS)) + OTHER_FILES
     if soft == resource.RLIM_INFINITY or needed <= soft:
         yield
         return

@@ -19,7 +19,7 @@ use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::stretch::run;
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: floor\r\n\r\n";
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
@@ -49,6 +49,7 @@ pub fn floor(connections: usize, time: Duration) -> Result<Floor, LoadError> {
         pacing: Pacing::closed(),
         connections,
         keep_alive: true,
+        warm_up: Duration::ZERO,
         stop: Stop::Duration(time),
         abort: None,
         request_timeout: TIMEOUT,

@@ -79,6 +79,8 @@ pub struct Plan {
     pub connections: usize,
     /// `false`: a new connection for each request. The request bytes should then ask for `Connection: close`.
     pub keep_alive: bool,
+    /// Load of the same kind before, which nothing counts.
+    pub warm_up: Duration,
     /// When it ends.
     pub stop: Stop,
     /// When too many errors end it before.

@@ -49,6 +49,17 @@ impl<'p> Play<'p> {
         }
     }
 
+    pub(crate) fn scenario(&self) -> &'p Scenario {
+        self.scenario
+    }
+
+    /// Nothing has become of flows so far.
+    pub(crate) fn forget(&mut self) {
+        for flow in &mut self.flows {
+            (flow.completed, flow.failed) = (0, 0);
+        }
+    }
+
     /// The next step of the flow that the user is in: its request, and how long to wait for it.
     pub(crate) fn next_step(&mut self, connection: usize) -> Option<(usize, u64)> {
         let (flow, step) = self.places[connection]?;

@@ -157,6 +157,16 @@ impl<'p> Shaped<'p> {
         }
     }
 
+    /// Nothing has come of the load so far. Users are where they are, and connections took as long as they took.
+    pub(crate) fn forget(&mut self, plan: &'p Plan) {
+        let pacer = plan.pacing.pacer(plan.connections, plan.seed);
+        let fresh = Self::new(plan, self.play.scenario(), pacer);
+        let old = std::mem::replace(self, fresh);
+        self.play = old.play;
+        self.play.forget();
+        self.connect = old.connect;
+    }
+
     /// The load starts now.
     pub(crate) fn begin(&mut self, stop: Stop, now_ns: u64) {
         self.limit = Limit::of(stop, now_ns);

@@ -111,12 +111,14 @@ fn run_spinning(
 ) -> Result<LoadResult, LoadError> {
     plan.check()?;
     let clock = Clock::start();
-    let mut ticker = Ticker::new(control, Phase::Stretch, planned_ns(plan.stop));
+    let planned_ns = as_ns(plan.warm_up).saturating_add(planned_ns(plan.stop));
+    let mut ticker = Ticker::new(control, Phase::Stretch, planned_ns);
     let mut reactor = reactor(target, plan, clock)?;
     let scenario = plan.scenario();
     let pacer = plan.pacing.pacer(plan.connections, plan.seed);
     let mut shaped = Shaped::new(plan, &scenario, pacer);
-    let prepared = prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker);
+    let prepared = prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)
+        .and_then(|()| spend_warm_up(&mut reactor, &mut shaped, plan, &mut ticker));
     let mut is_stopped = wants_result(prepared)?;
     let mut meter = CpuMeter::new(&target.pids);
     meter.reset_peak_rss();
@@ -227,6 +229,29 @@ fn reactor<'p>(target: &Target, plan: &'p Plan, clock: Clock) -> Result<Reactor<
     Ok(reactor)
 }
 
+/// Loads as the run is going to, and forgets what came of it, unless it was the end of the run.
+fn spend_warm_up<'p>(
+    reactor: &mut Reactor<'p>,
+    shaped: &mut Shaped<'p>,
+    plan: &'p Plan,
+    ticker: &mut Ticker<'_>,
+) -> Result<(), LoadError> {
+    if plan.warm_up.is_zero() {
+        return Ok(());
+    }
+    let now_ns = reactor.pool.clock().now_ns();
+    shaped.begin(Stop::Duration(plan.warm_up), now_ns);
+    let driven = reactor.drive(shaped, ticker);
+    if driven.is_err() {
+        reactor.pool.abandon(shaped);
+    }
+    if driven.is_err() || shaped.ended_early.is_none() {
+        shaped.forget(plan);
+        reactor.pool.begin_counting();
+    }
+    driven
+}
+
 /// Whether the run was stopped by one who wants the result so far.
 fn wants_result(done: Result<(), LoadError>) -> Result<bool, LoadError> {
     match done {
@@ -295,6 +320,7 @@ mod tests {
             pacing,
             connections: 2,
             keep_alive: true,
+            warm_up: Duration::ZERO,
             stop: Stop::Requests(50),
             abort: None,
             request_timeout: Duration::from_secs(30),
@@ -310,6 +336,45 @@ mod tests {
             arrivals: Arrivals::Even,
             most_queued: None,
         })
+    }
+
+    #[test]
+    fn a_warm_up_is_load_that_nothing_counts() {
+        let server = NullServer::start().unwrap();
+        let target = Target {
+            addr: server.addr.into(),
+            pids: Vec::new(),
+        };
+        for mut plan in [at_a_rate(), plan(Pacing::closed())] {
+            plan.warm_up = Duration::from_millis(60);
+            let result = run(&target, &plan, &mut ()).unwrap();
+            assert_eq!((result.requests, result.response.len()), (50, 50));
+            assert_eq!(
+                result.bytes_received,
+                50 * crate::floor::ANSWER.len() as u64
+            );
+            assert_eq!(result.flows[0].completed, 50);
+            assert_eq!(result.connect.len(), 2);
+            plan.stop = Stop::Duration(Duration::from_millis(100));
+            let result = run(&target, &plan, &mut ()).unwrap();
+            assert_eq!(result.scheduled.unwrap_or(100), 100);
+        }
+    }
+
+    #[test]
+    fn a_run_that_fails_in_its_warm_up_says_so() {
+        let mut plan = plan(Pacing::closed());
+        plan.warm_up = Duration::from_secs(3_600);
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = nobody.local_addr().unwrap();
+        drop(nobody);
+        let target = Target {
+            addr: addr.into(),
+            pids: Vec::new(),
+        };
+        let result = run(&target, &plan, &mut ()).unwrap();
+        assert_eq!(result.ended_early, Some(EarlyEnd::Dead));
+        assert_eq!(result.outcomes.of(Outcome::ConnectRefused), result.requests);
     }
 
     #[test]

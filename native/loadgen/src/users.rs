@@ -15,6 +15,9 @@ use crate::template::Value;
 /// The longest body that is checked or captured from.
 const MOST_BODY_BYTES: usize = 16 << 20;
 
+/// What a user's body may hold on to between answers.
+const MOST_SPARE_BYTES: usize = 1 << 20;
+
 /// The users of a run, one for each connection.
 pub(crate) struct Users<'p> {
     requests: &'p [Request],
@@ -99,7 +102,10 @@ impl<'p> Users<'p> {
         user.keeps_body = plan.captures.iter().any(|capture| capture.reads_body())
             || (user.is_checked && plan.checks.iter().any(|check| check.reads_body()));
         user.is_too_long = false;
-        user.body.clear();
+        match user.body.capacity() > MOST_SPARE_BYTES {
+            true => user.body = Vec::new(),
+            false => user.body.clear(),
+        }
         user.headers.clear();
         match &plan.content {
             Content::Fixed(bytes) => user.add_cookies(bytes, self.cookies, &mut self.extra, out),

@@ -33,6 +33,7 @@ impl ConnectionPlan {
             pacing: fastr_loadgen::Pacing::closed(),
             connections: self.connections,
             keep_alive: self.keep_alive,
+            warm_up: Duration::ZERO,
             stop,
             abort: None,
             request_timeout: self.request_timeout,
@@ -64,7 +65,7 @@ pub(crate) fn once(
 
 #[pyfunction]
 #[pyo3(signature = (
-    target, requests, plan, *, seconds=None, count=None, precise=None, scenario=None, pacing=None, drain=None, abort=None, seed=0, control=None
+    target, requests, plan, *, seconds=None, count=None, precise=None, warm_up=0.0, scenario=None, pacing=None, drain=None, abort=None, seed=0, control=None
 ))]
 #[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn run_load(
@@ -75,6 +76,7 @@ pub(crate) fn run_load(
     seconds: Option<f64>,
     count: Option<u64>,
     precise: Option<(Option<f64>, f64)>,
+    warm_up: f64,
     scenario: Option<PyRef<'_, Scenario>>,
     pacing: Option<PyRef<'_, Pacing>>,
     drain: Option<f64>,
@@ -95,6 +97,7 @@ pub(crate) fn run_load(
     };
     let mut plan = plan.plan(self::requests(&requests), stop);
     plan.seed = seed;
+    plan.warm_up = time(warm_up, "warm_up")?;
     plan.scenario = scenario.map(|scenario| scenario.0.clone());
     if let Some(pacing) = pacing {
         plan.pacing = pacing.0.clone();
