@@ -38,8 +38,8 @@ class LoadPlan:
     or for at most ``duration_s`` seconds until a value is known with ``precision``.
 
     ``warm_up_s``: seconds of the same load before, which nothing counts. ``drain_s``: how long the end of the duration
-    waits for what is due and not over. ``abort``: the share of failed requests that ends the run, and the seconds before
-    which it does not.
+    waits for what is due and not over. ``abort``: the share of failed requests that ends the run, and the seconds
+    before which it does not.
     """
 
     scenario: Scenario

@@ -161,8 +161,10 @@ impl Connection {
                 Ok(0) => self.at_end(sink),
                 Ok(read) => {
                     bytes += read as u64;
-                    let step = self.take(&buffer[..read], ended, sink);
-                    if step == Step::Pending && (read == buffer.len() || ended) {
+                    let has_more = read == buffer.len();
+                    let ends = ended || stream.has_next();
+                    let step = self.take(&buffer[..read], ends, sink);
+                    if step == Step::Pending && (has_more || ends) {
                         continue;
                     }
                     step

@@ -65,6 +65,16 @@ pub(crate) trait Driver: Sink {
     /// A request that had to wait for its due time is started so much later than that.
     fn woke(&mut self, _late_ns: u64) {}
 
+    /// Whether its requests are part of the progress that is shown.
+    fn counts(&self) -> bool {
+        true
+    }
+
+    /// From when on what is due is not wanted any more, though it was handed out. None: all is.
+    fn cut_ns(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether what is not over by now is not waited for.
     fn gives_up(&self, _now_ns: u64) -> bool {
         false

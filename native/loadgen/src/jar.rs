@@ -20,6 +20,8 @@ struct Kept {
     name: String,
     value: String,
     path: String,
+    /// None: as long as the user.
+    expires: Option<SystemTime>,
 }
 
 impl Jar {
@@ -37,24 +39,28 @@ impl Jar {
         };
         self.cookies
             .retain(|kept| kept.name != cookie.name() || kept.path != path);
-        if is_over(&cookie) || self.cookies.len() >= MOST_COOKIES {
+        let now = SystemTime::now();
+        let expires = expiry(&cookie, now);
+        if expires.is_some_and(|when| when <= now) || self.cookies.len() >= MOST_COOKIES {
             return;
         }
         self.cookies.push(Kept {
             name: cookie.name().to_owned(),
             value: cookie.value().to_owned(),
             path,
+            expires,
         });
         // Longer paths come first; of the same length the older ones.
         self.cookies
             .sort_by_key(|kept| usize::MAX - kept.path.len());
     }
 
-    /// Writes the header line for a request of this path; nothing when no cookie belongs to it.
+    /// Writes the cookies for a request of this path; nothing when none belongs to it.
     pub(crate) fn write(&self, request_path: &[u8], out: &mut Vec<u8>) {
-        let mut separator: &[u8] = b"cookie: ";
+        let mut separator: &[u8] = b"";
         for kept in &self.cookies {
-            if is_below(request_path, kept.path.as_bytes()) {
+            let is_over = kept.expires.is_some_and(|when| when <= SystemTime::now());
+            if !is_over && is_below(request_path, kept.path.as_bytes()) {
                 out.extend_from_slice(separator);
                 out.extend_from_slice(kept.name.as_bytes());
                 out.push(b'=');
@@ -62,18 +68,17 @@ impl Jar {
                 separator = b"; ";
             }
         }
-        if separator == b"; " {
-            out.extend_from_slice(b"\r\n");
-        }
     }
 }
 
-/// Whether a cookie says that it is to be forgotten.
-fn is_over(cookie: &Cookie<'_>) -> bool {
+/// When a cookie is over. None: it does not say.
+fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
     match (cookie.max_age(), cookie.expires()) {
-        (Some(age), _) => !age.is_positive(),
-        (None, Some(Expiration::DateTime(when))) => when <= SystemTime::now(),
-        _ => false,
+        (Some(age), _) if !age.is_positive() => Some(now),
+        // Beyond what the clock can hold is never.
+        (Some(age), _) => now.checked_add(age.unsigned_abs()),
+        (None, Some(Expiration::DateTime(when))) => Some(when.into()),
+        _ => None,
     }
 }
 
@@ -119,16 +124,16 @@ mod tests {
             "b=x y; path=/",
             "a=2; Path=/; SameSite=Lax",
         ]);
-        assert_eq!(sent(&jar, "/"), "cookie: b=x y; a=2\r\n");
+        assert_eq!(sent(&jar, "/"), "b=x y; a=2");
         assert_eq!(sent(&Jar::default(), "/"), "");
     }
 
     #[test]
     fn a_cookie_belongs_to_its_path() {
         let jar = jar(&["here=1", "shop=1; Path=/shop"]);
-        assert_eq!(sent(&jar, "/account"), "cookie: here=1\r\n");
-        assert_eq!(sent(&jar, "/account/orders"), "cookie: here=1\r\n");
-        assert_eq!(sent(&jar, "/shop/cart"), "cookie: shop=1\r\n");
+        assert_eq!(sent(&jar, "/account"), "here=1");
+        assert_eq!(sent(&jar, "/account/orders"), "here=1");
+        assert_eq!(sent(&jar, "/shop/cart"), "shop=1");
         assert_eq!(sent(&jar, "/shopping"), "");
     }
 
@@ -143,7 +148,7 @@ mod tests {
             assert_eq!(sent(&jar, "/"), "", "{over}");
         }
         let jar = jar(&["a=1; Path=/; expires=Thu, 01 Jan 2099 00:00:00 GMT"]);
-        assert_eq!(sent(&jar, "/"), "cookie: a=1\r\n");
+        assert_eq!(sent(&jar, "/"), "a=1");
     }
 
     #[test]

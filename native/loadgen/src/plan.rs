@@ -209,6 +209,12 @@ pub(crate) fn check_requests(requests: &[Request], side: Option<Side>) -> Result
     if requests.is_empty() {
         return Err(LoadError::NoRequests(side));
     }
+    if requests
+        .iter()
+        .any(|request| request.timeout == Some(Duration::ZERO))
+    {
+        return Err(LoadError::NothingToDo("the timeout of a request"));
+    }
     match requests
         .iter()
         .find(|request| request.first_bytes().is_empty())

@@ -226,7 +226,7 @@ mod tests {
         play.equip(1, &mut users);
         for (connection, expected) in [(0, "xann"), (1, "ybob"), (0, "xann"), (0, "yann")] {
             let request = play.begin(connection, &mut users);
-            assert!(users.render(connection, request, &mut out));
+            assert!(users.render(connection, request, false, &mut out));
             assert_eq!(out, format!("{expected}\r\n").into_bytes());
             play.over(connection, true);
         }

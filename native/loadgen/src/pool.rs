@@ -55,6 +55,8 @@ pub(crate) struct Pool<'r> {
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
     /// Connections that have more to read, though no event will say so again, and whether the server has closed its side.
     unread: Vec<(usize, bool)>,
+    /// Connections that wait for a place in the queue of the listener.
+    queuing: Vec<usize>,
     tally: Tally,
     bytes_received: u64,
     reconnects: u64,
@@ -82,6 +84,7 @@ impl<'r> Pool<'r> {
             opening: 0,
             waiting: BinaryHeap::new(),
             unread: Vec::new(),
+            queuing: Vec::new(),
             tally: Tally::default(),
             bytes_received: 0,
             reconnects: 0,
@@ -237,7 +240,32 @@ impl<'r> Pool<'r> {
                 connection.state = State::Opening;
                 self.opening += 1;
             }
+            // The queue of a Unix socket's listener is full: there is no event for its next free place.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                connection.state = State::Opening;
+                self.opening += 1;
+                self.queuing.push(index);
+            }
             Err(error) => self.fail(index, connect_outcome(&error), Fault::of(&error), driver),
+        }
+    }
+
+    /// Whether a connection waits for a place in the queue of the listener.
+    pub(crate) fn is_queuing(&self) -> bool {
+        !self.queuing.is_empty()
+    }
+
+    /// Tries once more to connect what waits for a place.
+    pub(crate) fn connect_queuing<D: Driver>(&mut self, driver: &mut D) {
+        for index in std::mem::take(&mut self.queuing) {
+            let connection = &self.connections[index];
+            if connection.state == State::Opening && connection.stream.is_none() {
+                let since_ns = connection.opened_ns;
+                self.opening -= 1;
+                self.connections[index].state = State::Closed;
+                self.open(index, driver);
+                self.connections[index].opened_ns = since_ns;
+            }
         }
     }
 
@@ -248,8 +276,9 @@ impl<'r> Pool<'r> {
         };
         job.sent_ns = now_ns;
         job.written = 0;
-        let request = job.request;
-        connection.is_rendered = self.users.render(index, request, &mut connection.out);
+        let (request, is_retry) = (job.request, job.retried);
+        let out = &mut connection.out;
+        connection.is_rendered = self.users.render(index, request, is_retry, out);
         connection.state = State::Busy;
         connection.reader.begin(self.methods[request].is_head);
         let step = connection.write(fixed_bytes(&self.requests[request]));
@@ -404,8 +433,10 @@ impl<'r> Pool<'r> {
         };
         self.jobs -= 1;
         connection.requests += 1;
-        self.tally.requests += 1;
-        self.tally.errors += u64::from(outcome != Outcome::Ok);
+        if driver.counts() {
+            self.tally.requests += 1;
+            self.tally.errors += u64::from(outcome != Outcome::Ok);
+        }
         driver.done(&Exchange {
             connection: index,
             request: job.request,
@@ -419,6 +450,20 @@ impl<'r> Pool<'r> {
             ended_ns: now_ns,
             fault,
         });
+    }
+
+    /// Forgets what waits and is due from `cut_ns` on.
+    pub(crate) fn cancel_waiting(&mut self, cut_ns: u64) {
+        for Reverse((start_ns, index)) in std::mem::take(&mut self.waiting) {
+            let job = &mut self.connections[index].job;
+            // It may start later than it is due, after a pause for a server that refused.
+            if job.is_some_and(|job| job.due_ns < cut_ns) {
+                self.waiting.push(Reverse((start_ns, index)));
+            } else {
+                *job = None;
+                self.jobs -= 1;
+            }
+        }
     }
 
     /// Ends everything that is not over, in flight or waiting, and closes those connections. What the driver forgets

@@ -13,6 +13,9 @@ use crate::pool::{Pool, Settings};
 use crate::request::Request;
 use crate::wait::{TimerMode, Waiter};
 
+/// How long a connection that finds the listener's queue full waits for a place.
+const QUEUING_PAUSE: Duration = Duration::from_millis(1);
+
 /// The event loop of one server's connections.
 pub(crate) struct Reactor<'r> {
     waiter: Waiter,
@@ -104,6 +107,12 @@ impl<'r> Reactor<'r> {
         }
         self.dispatch(driver);
         self.pool.read_on(driver);
+        if self.pool.is_queuing() {
+            self.pool.connect_queuing(driver);
+        }
+        if let Some(cut_ns) = driver.cut_ns() {
+            self.pool.cancel_waiting(cut_ns);
+        }
         let now_ns = self.pool.clock().now_ns();
         self.pool.start_due(now_ns, driver);
         if now_ns >= self.expired_ns + TICK_NS {
@@ -117,6 +126,9 @@ impl<'r> Reactor<'r> {
     fn patience(&self) -> Duration {
         if self.pool.has_unread() {
             return Duration::ZERO;
+        }
+        if self.pool.is_queuing() {
+            return QUEUING_PAUSE;
         }
         let wait_ns = match self.pool.next_due_ns() {
             Some(due_ns) => due_ns

@@ -98,12 +98,14 @@ pub(crate) struct Shaped<'p> {
     /// Whether latency counts from a schedule.
     is_open: bool,
     limit: Limit,
-    started_ns: u64,
+    pub(crate) started_ns: u64,
     drain_ns: u64,
     abort: Option<Abort>,
     pub(crate) play: Play<'p>,
     /// What is to be known, and how precisely, for the run to end.
     batches: Option<(Batches, f64)>,
+    /// It is known so precisely.
+    known: Option<f64>,
     pub(crate) per_request: Vec<RequestResult>,
     pub(crate) outcomes: Outcomes,
     pub(crate) connect: Recorder,
@@ -143,6 +145,7 @@ impl<'p> Shaped<'p> {
                 } => Some((Batches::new(measured), within)),
                 _ => None,
             },
+            known: None,
             per_request: plan.requests.iter().map(of_request).collect(),
             outcomes: Outcomes::default(),
             connect: Recorder::new(),
@@ -157,14 +160,16 @@ impl<'p> Shaped<'p> {
         }
     }
 
-    /// Nothing has come of the load so far. Users are where they are, and connections took as long as they took.
+    /// Nothing has come of the load so far. Users are where they are, and connections that stay took as long as they took.
     pub(crate) fn forget(&mut self, plan: &'p Plan) {
         let pacer = plan.pacing.pacer(plan.connections, plan.seed);
         let fresh = Self::new(plan, self.play.scenario(), pacer);
         let old = std::mem::replace(self, fresh);
         self.play = old.play;
         self.play.forget();
-        self.connect = old.connect;
+        if plan.keep_alive {
+            self.connect = old.connect;
+        }
     }
 
     /// The load starts now.
@@ -200,7 +205,7 @@ impl<'p> Shaped<'p> {
     /// Half the width of the 95 % interval of what was to be known, as a share of it. None: it was not asked for, or
     /// there is too little to tell.
     pub(crate) fn precision(&self) -> Option<f64> {
-        self.batches.as_ref()?.0.precision()
+        self.known.or_else(|| self.batches.as_ref()?.0.precision())
     }
 
     fn is_aborted(&self, now_ns: u64) -> bool {
@@ -242,6 +247,8 @@ impl Driver for Shaped<'_> {
         let is_good = exchange.outcome == Outcome::Ok;
         self.play.over(exchange.connection, is_good);
         self.outcomes.count(exchange.outcome, exchange.status);
+        let is_unsent = exchange.outcome == Outcome::Unfinished && exchange.latency_ns == 0;
+        self.unsent += u64::from(self.is_open && is_unsent);
         let result = &mut self.per_request[exchange.request];
         result.outcomes.count(exchange.outcome, exchange.status);
         if let Some(detail) = exchange.fault.name() {
@@ -265,7 +272,11 @@ impl Driver for Shaped<'_> {
             .record(since_start_ns, is_good.then_some(exchange.response_ns));
         if let (true, Some((batches, within))) = (is_good, &mut self.batches) {
             let ended = batches.record(since_start_ns, exchange.response_ns);
-            if ended && batches.precision().is_some_and(|known| known <= *within) {
+            let known = batches
+                .precision()
+                .filter(|known| ended && self.known.is_none() && known <= within);
+            if known.is_some() {
+                self.known = known;
                 let end_ns = exchange.ended_ns.min(self.limit.end_ns());
                 self.limit = Limit::Until(end_ns);
             }
@@ -287,6 +298,10 @@ impl Driver for Shaped<'_> {
 
     fn woke(&mut self, late_ns: u64) {
         self.lateness.record(late_ns);
+    }
+
+    fn cut_ns(&self) -> Option<u64> {
+        self.known.map(|_| self.limit.end_ns())
     }
 
     fn gives_up(&self, now_ns: u64) -> bool {

@@ -3,6 +3,7 @@
 use crate::driver::{Driver, Exchange, Next};
 use crate::error::LoadError;
 use crate::outcome::Outcome;
+use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::response::Sink;
 use crate::users::Users;
@@ -14,6 +15,8 @@ pub(crate) struct Start<'p> {
     /// By connection: how many are over.
     done: Vec<usize>,
     failed: Option<LoadError>,
+    /// How long connections took to open.
+    connect: Recorder,
 }
 
 impl<'p> Start<'p> {
@@ -23,12 +26,13 @@ impl<'p> Start<'p> {
             steps,
             done: vec![0; connections],
             failed: None,
+            connect: Recorder::new(),
         }
     }
 
-    /// The first failure, if there was one.
-    pub(crate) fn finish(self) -> Result<(), LoadError> {
-        self.failed.map_or(Ok(()), Err)
+    /// How long connections took to open, or the first failure.
+    pub(crate) fn finish(self) -> Result<Recorder, LoadError> {
+        self.failed.map_or(Ok(self.connect), Err)
     }
 }
 
@@ -55,6 +59,14 @@ impl Driver for Start<'_> {
                 reason: exchange.explain(request.expect),
             });
         }
+    }
+
+    fn connected(&mut self, took_ns: u64) {
+        self.connect.record(took_ns);
+    }
+
+    fn counts(&self) -> bool {
+        false
     }
 
     fn gives_up(&self, _now_ns: u64) -> bool {

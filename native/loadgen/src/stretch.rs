@@ -126,8 +126,9 @@ fn run_spinning(
     let _fine = FineTimers::start();
     let watch = GeneratorWatch::start();
     let cpu_before = meter.read();
-    let started_ns = clock.now_ns();
-    shaped.begin(plan.stop, started_ns);
+    if shaped.ended_early.is_none() {
+        shaped.begin(plan.stop, clock.now_ns());
+    }
     if !is_stopped {
         is_stopped = wants_result(reactor.drive(&mut shaped, &mut ticker))?;
     }
@@ -150,7 +151,7 @@ fn run_spinning(
     };
     Ok(LoadResult {
         requests: shaped.outcomes.total(),
-        duration_ns: ended_ns - started_ns,
+        duration_ns: ended_ns - shaped.started_ns,
         bytes_received: reactor.pool.bytes_received(),
         histogram: merged(|request| &request.histogram),
         response: merged(|request| &request.response),
@@ -279,7 +280,10 @@ fn prepare<'p>(
             reactor.pool.abandon(&mut start);
         }
         driven?;
-        start.finish()?;
+        let opened = start.finish()?;
+        if plan.keep_alive {
+            shaped.connect.merge(&opened);
+        }
     }
     if plan.keep_alive {
         reactor.prepare(shaped, ticker)?;

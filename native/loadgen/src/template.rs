@@ -84,17 +84,10 @@ impl Template {
         slots
     }
 
-    /// Writes the request to `out`, with `extra` header lines; `scratch` is for its use.
-    pub(crate) fn render(
-        &self,
-        values: &[Value],
-        extra: &[u8],
-        out: &mut Vec<u8>,
-        scratch: &mut Vec<u8>,
-    ) {
+    /// Writes the request to `out`; `scratch` is for its use.
+    pub(crate) fn render(&self, values: &[Value], out: &mut Vec<u8>, scratch: &mut Vec<u8>) {
         out.clear();
         write_parts(&self.head, values, out);
-        out.extend_from_slice(extra);
         let Some(body) = &self.body else {
             out.extend_from_slice(b"\r\n");
             return;
@@ -235,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_announced_with_its_length_and_extra_fields_come_before_it() {
+    fn a_body_is_announced_with_its_length() {
         let slot = |slot| Part::Slot {
             slot,
             form: Form::Text,
@@ -253,10 +246,10 @@ mod tests {
         );
         let (mut out, mut scratch) = (b"old".to_vec(), Vec::new());
         let values = [text(b"a"), text(b"body")];
-        template.render(&values, b"cookie: c=1\r\n", &mut out, &mut scratch);
+        template.render(&values, &mut out, &mut scratch);
         assert_eq!(
             out.escape_ascii().to_string(),
-            "POST /a HTTP/1.1\\r\\ncookie: c=1\\r\\ncontent-length: 8\\r\\n\\r\\nbodyYTo="
+            "POST /a HTTP/1.1\\r\\ncontent-length: 8\\r\\n\\r\\nbodyYTo="
         );
         assert_eq!(template.slots(), [0, 1, 0]);
     }
@@ -265,7 +258,7 @@ mod tests {
     fn without_a_body_there_is_no_length() {
         let template = Template::new(vec![Part::Bytes(b"GET / HTTP/1.1\r\n".to_vec())], None);
         let mut out = Vec::new();
-        template.render(&[], b"", &mut out, &mut Vec::new());
+        template.render(&[], &mut out, &mut Vec::new());
         assert_eq!(out, b"GET / HTTP/1.1\r\n\r\n");
     }
 }

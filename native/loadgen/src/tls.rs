@@ -138,6 +138,14 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
+/// An error that ended a handshake, as one of TLS.
+pub(crate) fn tls_error(error: io::Error) -> io::Error {
+    match is_tls_error(&error) {
+        true => error,
+        false => io::Error::new(error.kind(), rustls::Error::General(error.to_string())),
+    }
+}
+
 /// Whether TLS itself failed, and not the socket below it.
 pub(crate) fn is_tls_error(error: &io::Error) -> bool {
     error
@@ -151,6 +159,17 @@ pub(crate) struct TlsStream {
     session: ClientConnection,
     /// The server has closed its side of the socket.
     ended: bool,
+    /// What the next read tells: this one gave what came before.
+    next: Next,
+}
+
+/// What follows the bytes that were read.
+enum Next {
+    /// Whatever the socket has.
+    More,
+    /// The server has closed the session.
+    End,
+    Failure(io::Error),
 }
 
 impl TlsStream {
@@ -161,6 +180,7 @@ impl TlsStream {
             tcp,
             session,
             ended: false,
+            next: Next::More,
         })
     }
 
@@ -172,12 +192,22 @@ impl TlsStream {
         &mut self.tcp
     }
 
+    /// Whether a read that did not fill its buffer is followed by something that no event announces.
+    pub(crate) fn has_next(&self) -> bool {
+        !matches!(self.next, Next::More)
+    }
+
     pub(crate) fn is_flushed(&self) -> bool {
         !self.session.wants_write()
     }
 
-    /// Goes on with the handshake as far as the socket lets it, and says whether it is over.
+    /// Goes on with the handshake as far as the socket lets it, and says whether it is over. Whatever ends it is an
+    /// error of TLS: the socket below had been connected.
     pub(crate) fn shake_hands(&mut self) -> io::Result<bool> {
+        self.exchange_records().map_err(tls_error)
+    }
+
+    fn exchange_records(&mut self) -> io::Result<bool> {
         loop {
             self.send_records()?;
             if !self.session.is_handshaking() {
@@ -185,7 +215,7 @@ impl TlsStream {
             }
             if !self.take_records()? {
                 return match self.ended {
-                    true => Err(io::ErrorKind::UnexpectedEof.into()),
+                    true => Err(io::Error::other("closed by the server in the handshake")),
                     false => Ok(false),
                 };
             }
@@ -235,26 +265,39 @@ impl TlsStream {
 
 impl Read for TlsStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match std::mem::replace(&mut self.next, Next::More) {
+            Next::More => {}
+            Next::End => return Ok(0),
+            Next::Failure(error) => return Err(error),
+        }
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.session.reader().read(&mut buffer[filled..]) {
-                // The session was closed by the server in its own words.
-                Ok(0) => return Ok(filled),
-                Ok(read) => filled += read,
+            let next = match self.session.reader().read(&mut buffer[filled..]) {
+                // The server has closed the session.
+                Ok(0) => Next::End,
+                Ok(read) => {
+                    filled += read;
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     match self.take_records() {
-                        Ok(true) => {}
-                        Ok(false) if filled > 0 || self.ended => return Ok(filled),
+                        Ok(true) => continue,
+                        Ok(false) if self.ended => Next::End,
+                        Ok(false) if filled > 0 => return Ok(filled),
                         Ok(false) => return Err(io::ErrorKind::WouldBlock.into()),
-                        // What was read before comes first; the session gives the same error again.
-                        Err(_) if filled > 0 => return Ok(filled),
-                        Err(error) => return Err(error),
+                        Err(error) => Next::Failure(error),
                     }
                 }
-                // The socket has ended without the session having been closed: HTTP's own framing is the judge.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(filled),
-                Err(error) => return Err(error),
+                // The socket has ended and the session was not closed: HTTP's own framing is the judge.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Next::End,
+                Err(error) => Next::Failure(error),
+            };
+            match next {
+                Next::End if filled == 0 => return Ok(0),
+                Next::Failure(error) if filled == 0 => return Err(error),
+                next => self.next = next,
             }
+            return Ok(filled);
         }
         Ok(filled)
     }

@@ -8,7 +8,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use crate::plan::Address;
-use crate::tls::TlsStream;
+use crate::tls::{tls_error, TlsStream};
 
 /// A non-blocking connection.
 ///
@@ -42,7 +42,23 @@ impl Stream {
                 Some(error) => Err(error),
                 None => Ok(true),
             },
-            Self::Tls(stream) => Ok(is_tcp_connected(stream.tcp())? && stream.shake_hands()?),
+            Self::Tls(stream) => match is_tcp_connected(stream.tcp()) {
+                Ok(false) => Ok(false),
+                Ok(true) => stream.shake_hands(),
+                // Only what is connected can be reset.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    Err(tls_error(error))
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Whether a read that did not fill its buffer is followed by something that no event announces.
+    pub(crate) fn has_next(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.has_next(),
         }
     }
 

@@ -30,7 +30,8 @@ pub(crate) struct Users<'p> {
     /// How often each request was sent.
     sent: Vec<u64>,
     scratch: Vec<u8>,
-    extra: Vec<u8>,
+    /// A request before its cookies are added.
+    whole: Vec<u8>,
 }
 
 #[derive(Clone, Default)]
@@ -67,7 +68,7 @@ impl<'p> Users<'p> {
             users: Vec::new(),
             sent: vec![0; requests.len()],
             scratch: Vec::new(),
-            extra: Vec::new(),
+            whole: Vec::new(),
         }
     }
 
@@ -88,17 +89,26 @@ impl<'p> Users<'p> {
         }
     }
 
-    /// The user sends this request. Whether its bytes are now in `out`; else they are its fixed ones.
-    pub(crate) fn render(&mut self, connection: usize, request: usize, out: &mut Vec<u8>) -> bool {
+    /// The user sends this request, or sends it once more. Whether its bytes are now in `out`; else they are its fixed
+    /// ones.
+    pub(crate) fn render(
+        &mut self,
+        connection: usize,
+        request: usize,
+        is_retry: bool,
+        out: &mut Vec<u8>,
+    ) -> bool {
         if !self.is_needed {
             return false;
         }
         let user = &mut self.users[connection];
         let plan = &self.requests[request];
-        let sent = self.sent[request];
-        self.sent[request] += 1;
+        if !is_retry {
+            let sent = self.sent[request];
+            self.sent[request] += 1;
+            user.is_checked = sent.is_multiple_of(plan.look_every.max(1).into());
+        }
         user.request = request;
-        user.is_checked = sent.is_multiple_of(plan.look_every.max(1).into());
         user.keeps_body = plan.captures.iter().any(|capture| capture.reads_body())
             || (user.is_checked && plan.checks.iter().any(|check| check.reads_body()));
         user.is_too_long = false;
@@ -107,21 +117,25 @@ impl<'p> Users<'p> {
             false => user.body.clear(),
         }
         user.headers.clear();
-        match &plan.content {
-            Content::Fixed(bytes) => user.add_cookies(bytes, self.cookies, &mut self.extra, out),
-            Content::Template(template) => {
-                self.extra.clear();
-                template.render(&user.values, &self.extra, out, &mut self.scratch);
-                if self.cookies {
-                    user.note_path(out);
-                    user.jar.write(&user.path, &mut self.extra);
-                    if !self.extra.is_empty() {
-                        template.render(&user.values, &self.extra, out, &mut self.scratch);
-                    }
-                }
-                true
+        let whole = match &plan.content {
+            Content::Fixed(bytes) => bytes,
+            Content::Template(template) if self.cookies => {
+                template.render(&user.values, &mut self.whole, &mut self.scratch);
+                &self.whole
             }
+            Content::Template(template) => {
+                template.render(&user.values, out, &mut self.scratch);
+                return true;
+            }
+        };
+        if !self.cookies {
+            return false;
         }
+        user.note_path(whole);
+        self.scratch.clear();
+        user.jar.write(&user.path, &mut self.scratch);
+        add_cookies(whole, &self.scratch, out);
+        true
     }
 
     /// Whether heads are looked at.
@@ -208,38 +222,39 @@ impl<'p> Users<'p> {
 }
 
 impl User {
-    /// Fixed bytes with the user's cookies at the end of the head; false when there are none.
-    fn add_cookies(
-        &mut self,
-        bytes: &[u8],
-        cookies: bool,
-        extra: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        if !cookies {
-            return false;
-        }
-        self.note_path(bytes);
-        extra.clear();
-        self.jar.write(&self.path, extra);
-        let end = memchr::memmem::find(bytes, b"\r\n\r\n");
-        let Some(end) = end.filter(|_| !extra.is_empty()) else {
-            return false;
-        };
-        let (head, rest) = bytes.split_at(end + 2);
-        out.clear();
-        out.extend_from_slice(head);
-        out.extend_from_slice(extra);
-        out.extend_from_slice(rest);
-        true
-    }
-
     /// Keeps the path of a request, without its query.
     fn note_path(&mut self, request: &[u8]) {
         let target = request.split(|&byte| byte == b' ').nth(1).unwrap_or(b"/");
         let path = target.split(|&byte| byte == b'?').next().unwrap_or(b"/");
         self.path.clear();
         self.path.extend_from_slice(path);
+    }
+}
+
+/// Writes a request to `out` with cookies in its head: behind those that it has, in the same field, or in a field of
+/// their own.
+fn add_cookies(request: &[u8], cookies: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let end = memchr::memmem::find(request, b"\r\n\r\n").filter(|_| !cookies.is_empty());
+    let Some(end) = end else {
+        out.extend_from_slice(request);
+        return;
+    };
+    let mut at = 0;
+    let own = request[..end]
+        .split_inclusive(|&byte| byte == b'\n')
+        .find_map(|line| {
+            at += line.len();
+            let is_cookie = line.len() > 7 && line[..7].eq_ignore_ascii_case(b"cookie:");
+            is_cookie.then_some(at - if line.ends_with(b"\r\n") { 2 } else { 0 })
+        });
+    let (before, separator, after): (usize, &[u8], &[u8]) = match own {
+        Some(at) => (at, b"; ", b""),
+        None => (end + 2, b"cookie: ", b"\r\n"),
+    };
+    let (head, rest) = request.split_at(before);
+    for part in [head, separator, cookies, after, rest] {
+        out.extend_from_slice(part);
     }
 }
 
@@ -269,7 +284,7 @@ mod tests {
         let requests = [Request::new("one", GET)];
         let mut users = users(&requests, 1, false);
         let mut out = Vec::new();
-        assert!(!users.render(0, 0, &mut out));
+        assert!(!users.render(0, 0, false, &mut out));
         users.head(0, &[]);
         users.body(0, b"anything");
         let judged = users.judge(0, &requests[0], &answer(200, 8));
@@ -283,7 +298,8 @@ mod tests {
         let requests = [Request::new("one", GET)];
         let mut users = users(&requests, 2, true);
         let mut out = Vec::new();
-        assert!(!users.render(1, 0, &mut out));
+        users.render(1, 0, false, &mut out);
+        assert_eq!(out, GET);
         users.head(
             1,
             &[httparse::Header {
@@ -291,12 +307,35 @@ mod tests {
                 value: b"id=7; Path=/shop",
             }],
         );
-        assert!(users.render(1, 0, &mut out));
+        assert!(users.render(1, 0, false, &mut out));
         assert_eq!(
             out.escape_ascii().to_string(),
             "GET /shop/cart?x=1 HTTP/1.1\\r\\nhost: test\\r\\ncookie: id=7\\r\\n\\r\\n"
         );
-        assert!(!users.render(0, 0, &mut out));
+        users.render(0, 0, false, &mut out);
+        assert_eq!(out, GET);
+    }
+
+    #[test]
+    fn cookies_join_those_that_the_request_brings() {
+        let mut out = Vec::new();
+        for (request, expected) in [
+            (
+                &b"GET / HTTP/1.1\r\nCookie: a=1\r\n\r\n"[..],
+                &b"GET / HTTP/1.1\r\nCookie: a=1; b=2\r\n\r\n"[..],
+            ),
+            (
+                b"GET / HTTP/1.1\r\nCOOKIE: a=1\r\nx: y\r\n\r\nCookie: no\r\n",
+                b"GET / HTTP/1.1\r\nCOOKIE: a=1; b=2\r\nx: y\r\n\r\nCookie: no\r\n",
+            ),
+            (
+                b"GET / HTTP/1.1\r\n\r\n",
+                b"GET / HTTP/1.1\r\ncookie: b=2\r\n\r\n",
+            ),
+        ] {
+            add_cookies(request, b"b=2", &mut out);
+            assert_eq!(out, expected, "{}", out.escape_ascii());
+        }
     }
 
     #[test]
@@ -307,7 +346,7 @@ mod tests {
         let mut users = users(&requests, 1, false);
         let outcomes: Vec<Outcome> = (0..6)
             .map(|_| {
-                users.render(0, 0, &mut Vec::new());
+                users.render(0, 0, false, &mut Vec::new());
                 users.body(0, b"y");
                 users.judge(0, &requests[0], &answer(200, 1)).0
             })
@@ -320,7 +359,7 @@ mod tests {
     fn a_body_that_is_too_long_fails_its_check_and_is_not_kept() {
         let requests = [Request::new("one", GET).checking(Check::Contains(b"x".to_vec()))];
         let mut users = users(&requests, 1, false);
-        users.render(0, 0, &mut Vec::new());
+        users.render(0, 0, false, &mut Vec::new());
         let megabyte = vec![b'x'; 1 << 20];
         for _ in 0..20 {
             users.body(0, &megabyte);

@@ -7,6 +7,7 @@ mod server;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::Duration;
 
 use fastr_loadgen::{
@@ -141,6 +142,57 @@ fn a_server_that_hangs_is_a_timeout_wherever_it_hangs() {
 }
 
 #[test]
+fn a_request_may_have_a_timeout_of_its_own() {
+    let server = Server::start(|peer| {
+        while let Some(asked) = peer.ask()? {
+            match asked.target().as_str() {
+                "/hangs" => peer.wait_for_close()?,
+                _ => {
+                    thread::sleep(Duration::from_millis(150));
+                    peer.send(OK)?;
+                }
+            }
+        }
+        Ok(())
+    });
+    let mut plan = plan(1, 4);
+    plan.requests = vec![get("/hangs"), get("/slow")];
+    plan.requests[0].timeout = Some(Duration::from_millis(20));
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
+    assert_eq!((result.per_request[0].ok, result.per_request[1].ok), (0, 2));
+    assert_eq!(result.outcomes.of(Outcome::Timeout), 2);
+
+    // It may be the longer one, too.
+    plan.request_timeout = Duration::from_millis(20);
+    plan.requests[0].timeout = None;
+    plan.requests[1].timeout = Some(Duration::from_secs(30));
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
+    assert_eq!((result.per_request[0].ok, result.per_request[1].ok), (0, 2));
+    assert_eq!(result.outcomes.of(Outcome::Timeout), 2);
+}
+
+#[test]
+fn a_timeout_of_nothing_is_refused_wherever_it_stands() {
+    let server = Server::answering(OK);
+    let refused = |plan: &Plan| {
+        let result = run(&server.target(), plan, &mut ());
+        assert!(matches!(result, Err(LoadError::NothingToDo(_))));
+    };
+    let zero = Duration::ZERO;
+    refused(&Plan {
+        request_timeout: zero,
+        ..plan(1, 1)
+    });
+    refused(&Plan {
+        connect_timeout: zero,
+        ..plan(1, 1)
+    });
+    let mut own = plan(1, 1);
+    own.requests[0].timeout = Some(zero);
+    refused(&own);
+}
+
+#[test]
 fn an_answer_without_end_is_a_timeout() {
     let server = Server::start(|peer| {
         peer.request()?;
@@ -153,6 +205,37 @@ fn an_answer_without_end_is_a_timeout() {
     plan.request_timeout = Duration::from_millis(50);
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Timeout), 2);
+}
+
+#[test]
+fn an_answer_without_end_takes_no_turn_from_the_others() {
+    let server = Server::start(|peer| {
+        if peer.number == 0 && peer.request()? {
+            peer.send(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            loop {
+                peer.send(&[b'x'; 65_536])?;
+            }
+        }
+        while peer.request()? {
+            peer.send(OK)?;
+        }
+        Ok(())
+    });
+    let mut plan = plan(2, 1);
+    plan.stop = Stop::Duration(Duration::from_millis(1_500));
+    plan.request_timeout = Duration::from_millis(1_500);
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
+    assert_eq!(
+        result.outcomes.failed(),
+        result.outcomes.of(Outcome::Timeout)
+    );
+    assert_eq!(result.outcomes.of(Outcome::Ok), result.histogram.len());
+    let median = result.histogram.quantile_ns(0.5);
+    assert!(
+        median < 50_000_000,
+        "{median} of {}",
+        result.histogram.len()
+    );
 }
 
 #[test]

@@ -5,9 +5,11 @@
 mod flows;
 mod server;
 
-use fastr_loadgen::{run, Feed, Form, Scenario};
+use std::collections::BTreeMap;
+
+use fastr_loadgen::{run, Feed, FeedValue, Form, Scenario};
 use flows::{flow, get_with, playing, post, scenario, slot, text};
-use server::{Asked, Server};
+use server::{Asked, Log, Server, OK};
 
 #[test]
 fn a_flow_takes_the_next_row_of_every_feed_and_keeps_it_for_all_its_steps() {
@@ -96,4 +98,65 @@ fn a_shuffled_feed_is_shuffled_by_the_seed() {
     assert!(rows.chunks(2).any(|steps| steps[0] != rows[0]));
     assert_eq!(play(1), rows);
     assert_ne!(play(2), rows);
+}
+
+#[test]
+fn each_user_keeps_its_row_of_a_feed_of_users_from_its_start_on() {
+    let log = Log::default();
+    let kept = log.clone();
+    let server = Server::start(move |peer| {
+        while let Some(mut asked) = peer.ask()? {
+            asked.body = peer.number.to_string().into_bytes();
+            kept.lock().unwrap().push(asked);
+            peer.send(OK)?;
+        }
+        Ok(())
+    });
+    let requests = vec![
+        get_with("/start", "X-User", 0),
+        get_with("/use", "X-User", 0),
+    ];
+    let names = ["ann", "bob", "cid"].map(|name| [name]);
+    let scenario = Scenario {
+        feeds: vec![Feed::new(vec![0], names, false).unwrap().per_user()],
+        start: vec![0],
+        ..scenario(1, vec![flow("use", 1, &[1])])
+    };
+    // Each connection is a user; the fourth has the first row again.
+    let plan = playing(scenario, requests, 4, 80);
+    run(&server.target(), &plan, &mut ()).unwrap();
+    let log = log.lock().unwrap();
+    let mut rows = BTreeMap::new();
+    for asked in log.iter() {
+        let row = asked.header("x-user").unwrap();
+        let kept = rows.entry(asked.body.clone()).or_insert(row.clone());
+        assert_eq!(*kept, row);
+    }
+    let mut rows: Vec<String> = rows.into_values().collect();
+    rows.sort_unstable();
+    assert_eq!(rows, ["ann", "ann", "bob", "cid"]);
+}
+
+#[test]
+fn rows_of_json_stay_json() {
+    let (server, log) = Server::listening();
+    let body = vec![
+        slot(0, Form::JsonValue),
+        text(" "),
+        slot(1, Form::JsonValue),
+    ];
+    let row = [
+        FeedValue::Json(b"[1,{\"a\":null}]"),
+        FeedValue::Text(b"[1]"),
+    ];
+    let scenario = Scenario {
+        feeds: vec![Feed::new(vec![0, 1], [row], false).unwrap()],
+        ..scenario(2, vec![flow("one", 1, &[0])])
+    };
+    let plan = playing(scenario, vec![post("/", body)], 1, 2);
+    run(&server.target(), &plan, &mut ()).unwrap();
+    for asked in log.lock().unwrap().iter() {
+        assert_eq!(asked.body, b"[1,{\"a\":null}] \"[1]\"");
+    }
+    assert_eq!(server.requests(), 2);
 }

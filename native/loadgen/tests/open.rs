@@ -7,7 +7,6 @@ mod server;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixListener;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,27 +81,11 @@ fn a_poisson_schedule_is_sent_whole_too() {
     assert_eq!(server.requests(), first.requests + again.requests);
 }
 
-/// A server that answers nothing during a window of time after its first request.
-fn stalling(from: Duration, stall: Duration) -> Server {
-    let first = OnceLock::new();
-    Server::start(move |peer| {
-        while peer.request()? {
-            let started = *first.get_or_init(Instant::now);
-            let since = started.elapsed();
-            if since >= from && since < from + stall {
-                thread::sleep(from + stall - since);
-            }
-            peer.send(OK)?;
-        }
-        Ok(())
-    })
-}
-
 #[test]
 fn a_stall_shows_in_response_times_as_theory_says_and_is_hidden_from_service_times() {
     // Of T = 2 s the server stalls for S = 0.4 s. Who is due then waits for the rest of it, so that a share of
     // (S - x) / T waits longer than x: the 90th percentile is S - 0.1 T = 0.2 s.
-    let server = stalling(600 * MS, 400 * MS);
+    let server = Server::stalling(600 * MS, 400 * MS);
     let result = run(&server.target(), &at_rate(500.0, 2_000 * MS, 4), &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 1_000);
     assert_eq!((result.unsent, result.dropped), (0, 0));
@@ -137,7 +120,7 @@ fn what_is_not_over_after_the_drain_is_unfinished_with_a_lower_bound() {
 
 #[test]
 fn a_queue_with_a_limit_drops_and_counts() {
-    let server = stalling(100 * MS, 300 * MS);
+    let server = Server::stalling(100 * MS, 300 * MS);
     let mut plan = at_rate(200.0, 500 * MS, 1);
     plan.pacing = Pacing::Open {
         rate: Profile::constant(200.0),

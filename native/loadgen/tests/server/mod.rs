@@ -8,9 +8,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastr_loadgen::{Pacing, Plan, Request, Stop, Target};
 use rustls::{ServerConfig, ServerConnection};
@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     /// With it, everything that is sent and read is encrypted.
     pub(crate) session: Option<ServerConnection>,
+    /// So many encrypted bytes go through the socket at once.
+    pub(crate) most_at_once: usize,
     /// How many connections were accepted before.
     pub(crate) number: u64,
     read: Vec<u8>,
@@ -71,6 +73,7 @@ impl Server {
                 let mut peer = Peer {
                     stream: stream.unwrap(),
                     session: None,
+                    most_at_once: usize::MAX,
                     number,
                     read: Vec::new(),
                     requests: count.clone(),
@@ -111,6 +114,8 @@ impl Server {
         Self::start(move |peer| {
             let session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
             peer.session = Some(session);
+            // The words of the session and the answer are several small segments.
+            peer.stream.set_nodelay(true)?;
             script(peer)
         })
     }
@@ -152,6 +157,22 @@ impl Server {
                 true => OK.to_vec(),
                 false => b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_vec(),
             }
+        })
+    }
+
+    /// Answers nothing during a window of time after its first request.
+    pub(crate) fn stalling(from: Duration, stall: Duration) -> Self {
+        let first = OnceLock::new();
+        Self::start(move |peer| {
+            while peer.request()? {
+                let started = *first.get_or_init(Instant::now);
+                let since = started.elapsed();
+                if since >= from && since < from + stall {
+                    thread::sleep(from + stall - since);
+                }
+                peer.send(OK)?;
+            }
+            Ok(())
         })
     }
 
@@ -226,7 +247,10 @@ impl Peer {
         let mut buffer = [0; 16_384];
         let read = match &mut self.session {
             None => self.stream.read(&mut buffer)?,
-            Some(session) => rustls::Stream::new(session, &mut self.stream).read(&mut buffer)?,
+            Some(session) => {
+                let mut pieces = Pieces(&mut self.stream, self.most_at_once);
+                rustls::Stream::new(session, &mut pieces).read(&mut buffer)?
+            }
         };
         self.read.extend_from_slice(&buffer[..read]);
         Ok(read)
@@ -249,11 +273,45 @@ impl Peer {
         match &mut self.session {
             None => self.stream.write_all(bytes),
             Some(session) => {
-                let mut stream = rustls::Stream::new(session, &mut self.stream);
+                let mut pieces = Pieces(&mut self.stream, self.most_at_once);
+                let mut stream = rustls::Stream::new(session, &mut pieces);
                 stream.write_all(bytes)?;
                 stream.flush()
             }
         }
+    }
+
+    /// Encrypts these bytes, which go nowhere.
+    pub(crate) fn seal(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let session = self.session.as_mut().unwrap();
+        session.writer().write_all(bytes)?;
+        self.sealed()
+    }
+
+    /// The words with which a session is closed, encrypted; they go nowhere.
+    pub(crate) fn seal_close(&mut self) -> io::Result<Vec<u8>> {
+        self.session.as_mut().unwrap().send_close_notify();
+        self.sealed()
+    }
+
+    fn sealed(&mut self) -> io::Result<Vec<u8>> {
+        let session = self.session.as_mut().unwrap();
+        let mut sealed = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut sealed)?;
+        }
+        Ok(sealed)
+    }
+
+    /// Closes the session in its own words. The socket stays open.
+    pub(crate) fn close_session(&mut self) -> io::Result<()> {
+        let sealed = self.seal_close()?;
+        self.send_raw(&sealed)
+    }
+
+    /// Sends bytes past the session.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// Sends every byte in a packet of its own.
@@ -284,6 +342,37 @@ impl Peer {
             )
         };
         assert_eq!(error, 0);
+    }
+}
+
+/// A socket that takes and gives at most so many bytes at once.
+struct Pieces<'s>(&'s mut TcpStream, usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..most])
+    }
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(self.1)])
+    }
+
+    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self.1 {
+            // A session that fails writes its last words once, and they may be several parts.
+            usize::MAX => self.0.write_vectored(parts),
+            _ => parts
+                .iter()
+                .find(|part| !part.is_empty())
+                .map_or(Ok(0), |part| self.write(part)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -334,6 +423,7 @@ pub(crate) fn plan(connections: usize, requests: u64) -> Plan {
         pacing: Pacing::closed(),
         connections,
         keep_alive: true,
+        warm_up: Duration::ZERO,
         stop: Stop::Requests(requests),
         abort: None,
         request_timeout: Duration::from_secs(30),
