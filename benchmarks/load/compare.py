@@ -39,6 +39,7 @@ http {{
     server {{ listen 127.0.0.1:{port}; location / {{ return 200 "ok"; }} }}
 }}
 """
+NOBODY = "http://127.0.0.1:1/"
 K6 = "import http from 'k6/http'; export default function () { http.get('URL'); }"
 
 
@@ -114,23 +115,26 @@ class Run:
 
     rps: float
     cpu_us: float
+    user_us: float
+    """The part of it that was not spent in the kernel."""
 
 
-def measure(tool: Tool, url: str, connections: int, seconds: int, startup_s: float) -> Run:
-    """Runs a tool on core 1."""
-    cpu_s, out = spend(tool.command(url, connections, seconds))
+def measure(tool: Tool, url: str, connections: int, seconds: int, startup: tuple[float, float]) -> Run:
+    """Runs a tool on core 1. ``startup``: user and system seconds that are not the load's."""
+    user_s, system_s, out = spend(tool.command(url, connections, seconds))
     requests = tool.requests(out)
-    return Run(requests / seconds, (cpu_s - startup_s) * 1e6 / requests)
+    user_s, system_s = user_s - startup[0], system_s - startup[1]
+    return Run(requests / seconds, (user_s + system_s) * 1e6 / requests, user_s * 1e6 / requests)
 
 
-def spend(command: list[str]) -> tuple[float, str]:
-    """CPU seconds and output of a command on core 1."""
+def spend(command: list[str]) -> tuple[float, float, str]:
+    """User and system seconds and the output of a command on core 1."""
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(["taskset", "-c", "1", *command], stdout=out, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
-        return usage.ru_utime + usage.ru_stime, out.read()
+        return usage.ru_utime, usage.ru_stime, out.read()
 
 
 def free_port() -> int:
@@ -156,11 +160,12 @@ def start_nginx(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 def table(runs: dict[str, list[Run]]) -> str:
     """Medians, and ratios to wrk with their range."""
-    lines = [f"{'':14}{'requests/s':>12}{'CPU/request':>14}   rps / wrk           CPU / wrk"]
+    lines = [f"{'':14}{'requests/s':>12}{'CPU/request':>14}{'of it user':>14}   rps / wrk           CPU / wrk"]
     wrk = runs.get("wrk")
     for name, own in runs.items():
-        rps, cpu_us = (statistics.median(getattr(run, of) for run in own) for of in ("rps", "cpu_us"))
-        line = f"{name:14}{rps:>12,.0f}{cpu_us:>11.2f} us"
+        values = (statistics.median(getattr(run, of) for run in own) for of in ("rps", "cpu_us", "user_us"))
+        rps, cpu_us, user_us = values
+        line = f"{name:14}{rps:>12,.0f}{cpu_us:>11.2f} us{user_us:>11.2f} us"
         if wrk:
             for of in ("rps", "cpu_us"):
                 ratios = sorted(getattr(a, of) / getattr(b, of) for a, b in zip(own, wrk, strict=True))
@@ -188,7 +193,7 @@ def main() -> None:
         server, url = start_nginx(folder)
         try:
             startup = {
-                tool.name: spend(tool.command("http://127.0.0.1:1/", 1, 0.1))[0] if tool.name == "pytest-fastr" else 0.0
+                tool.name: spend(tool.command(NOBODY, 1, 1))[:2] if tool.name == "pytest-fastr" else (0.0, 0.0)
                 for tool in present
             }
             for connections in args.connections:

@@ -177,7 +177,9 @@ fn equal(one: &Json, other: &Json) -> bool {
     match (one, other) {
         (Json::Number(one), Json::Number(other)) => {
             // Numbers are kept as they were written: whole ones of any size are compared as such.
-            one == other || ((one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64())
+            one == other
+                || same(one.as_i64(), other.as_i64())
+                || ((one.is_f64() || other.is_f64()) && same(one.as_f64(), other.as_f64()))
         }
         (Json::Array(one), Json::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
@@ -190,6 +192,10 @@ fn equal(one: &Json, other: &Json) -> bool {
         }
         _ => one == other,
     }
+}
+
+fn same<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    one.is_some() && one == other
 }
 
 impl fmt::Display for Check {
@@ -271,6 +277,10 @@ mod tests {
         result.is_ok()
     }
 
+    fn parsed(text: &str) -> Json {
+        serde_json::from_str(text).unwrap()
+    }
+
     fn json(pointer: &str, value: Option<&str>) -> Check {
         Check::json(pointer, value).unwrap()
     }
@@ -343,6 +353,7 @@ mod tests {
             examine(&[json(pointer, Some(value))], &[], &seen, &mut []).is_ok()
         };
         assert!(check("/z", "18446744073709551617") && !check("/z", "18446744073709551618"));
+        assert!(!equal(&parsed("1e400"), &parsed("2e400")) && equal(&parsed("-0"), &parsed("0")));
         assert!(check("/a", "1.1") && check("/a", "11e-1") && !check("/a", "1.2"));
         let mut values = vec![Value::default(); 3];
         let captures: Vec<Capture> = ["/z", "/a", "/o"]

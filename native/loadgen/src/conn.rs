@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) served: u64,
     /// Requests that are over, on all its sockets.
     pub(crate) requests: u64,
+    /// It is listed as having more to read.
+    pub(crate) is_unread: bool,
     /// The server closed the last socket without failing a request.
     pub(crate) lost: bool,
 }
@@ -95,6 +97,7 @@ impl Connection {
             opened_ns: 0,
             served: 0,
             requests: 0,
+            is_unread: false,
             lost: false,
         }
     }

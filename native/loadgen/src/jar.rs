@@ -12,6 +12,7 @@ const MOST_COOKIES: usize = 200;
 /// The cookies of one user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Jar {
+    /// In the order in which they came.
     cookies: Vec<Kept>,
 }
 
@@ -37,36 +38,44 @@ impl Jar {
             Some(path) if path.starts_with('/') => path.to_owned(),
             _ => folder_of(request_path),
         };
-        self.cookies
-            .retain(|kept| kept.name != cookie.name() || kept.path != path);
         let now = SystemTime::now();
-        let expires = expiry(&cookie, now);
-        if expires.is_some_and(|when| when <= now) || self.cookies.len() >= MOST_COOKIES {
-            return;
-        }
-        self.cookies.push(Kept {
+        let kept = Kept {
             name: cookie.name().to_owned(),
             value: cookie.value().to_owned(),
             path,
-            expires,
-        });
-        // Longer paths come first; of the same length the older ones.
-        self.cookies
-            .sort_by_key(|kept| usize::MAX - kept.path.len());
+            expires: expiry(&cookie, now),
+        };
+        let is_over = kept.expires.is_some_and(|when| when <= now);
+        let same = |one: &Kept| one.name == kept.name && one.path == kept.path;
+        match self.cookies.iter().position(same) {
+            Some(place) if is_over => drop(self.cookies.remove(place)),
+            Some(place) => self.cookies[place] = kept,
+            None if is_over => {}
+            None => {
+                if self.cookies.len() == MOST_COOKIES {
+                    self.cookies.remove(0);
+                }
+                self.cookies.push(kept);
+            }
+        }
     }
 
     /// Writes the cookies for a request of this path; nothing when none belongs to it.
     pub(crate) fn write(&self, request_path: &[u8], out: &mut Vec<u8>) {
-        let mut separator: &[u8] = b"";
-        for kept in &self.cookies {
-            let is_over = kept.expires.is_some_and(|when| when <= SystemTime::now());
-            if !is_over && is_below(request_path, kept.path.as_bytes()) {
-                out.extend_from_slice(separator);
-                out.extend_from_slice(kept.name.as_bytes());
-                out.push(b'=');
-                out.extend_from_slice(kept.value.as_bytes());
-                separator = b"; ";
+        let is_sent = |kept: &&Kept| {
+            is_below(request_path, kept.path.as_bytes())
+                && kept.expires.is_none_or(|when| when > SystemTime::now())
+        };
+        let mut sent: Vec<&Kept> = self.cookies.iter().filter(is_sent).collect();
+        // Longer paths come first; of the same length the older ones.
+        sent.sort_by_key(|kept| usize::MAX - kept.path.len());
+        for (place, kept) in sent.into_iter().enumerate() {
+            if place > 0 {
+                out.extend_from_slice(b"; ");
             }
+            out.extend_from_slice(kept.name.as_bytes());
+            out.push(b'=');
+            out.extend_from_slice(kept.value.as_bytes());
         }
     }
 }
@@ -124,7 +133,7 @@ mod tests {
             "b=x y; path=/",
             "a=2; Path=/; SameSite=Lax",
         ]);
-        assert_eq!(sent(&jar, "/"), "b=x y; a=2");
+        assert_eq!(sent(&jar, "/"), "a=2; b=x y");
         assert_eq!(sent(&Jar::default(), "/"), "");
     }
 
@@ -159,5 +168,6 @@ mod tests {
             jar.store(format!("n{number}=1; Path=/").as_bytes(), b"/");
         }
         assert_eq!(jar.cookies.len(), MOST_COOKIES);
+        assert!(sent(&jar, "/").ends_with("n999=1"));
     }
 }

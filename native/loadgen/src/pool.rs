@@ -305,6 +305,9 @@ impl<'r> Pool<'r> {
     /// Goes on reading where the last turn broke off.
     pub(crate) fn read_on<D: Driver>(&mut self, driver: &mut D) {
         for (index, ended) in std::mem::take(&mut self.unread) {
+            if let Some(connection) = self.connections.get_mut(index) {
+                connection.is_unread = false;
+            }
             self.receive(index, ended, driver);
         }
     }
@@ -359,7 +362,11 @@ impl<'r> Pool<'r> {
         let got = connection.read(&mut self.buffer, ended, &mut tap);
         self.bytes_received += got.bytes;
         match got.step {
-            Step::Unread => self.unread.push((index, ended)),
+            Step::Unread if connection.is_unread => {}
+            Step::Unread => {
+                connection.is_unread = true;
+                self.unread.push((index, ended));
+            }
             step => self.settle(index, step, driver),
         }
     }

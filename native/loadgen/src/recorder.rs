@@ -1,5 +1,7 @@
 //! Times of requests, kept as a histogram: three significant digits, one nanosecond to an hour.
 
+use std::fmt;
+
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use fastr_stats::SparseHistogram;
@@ -10,9 +12,19 @@ const LONGEST_NS: u64 = 3_600_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// A histogram of times in nanoseconds. Its memory does not depend on how many it holds; merging is exact.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Recorder {
     histogram: Histogram<u64>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("len", &self.len())
+            .field("p50_ns", &self.quantile_ns(0.5))
+            .field("max_ns", &self.max_ns())
+            .finish()
+    }
 }
 
 impl Recorder {

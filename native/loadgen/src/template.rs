@@ -168,7 +168,8 @@ fn write_percent(bytes: &[u8], space: Option<u8>, out: &mut Vec<u8>) {
 }
 
 fn write_json_text(bytes: &[u8], out: &mut Vec<u8>) {
-    for &byte in bytes {
+    // JSON has no other bytes than those of text.
+    for &byte in String::from_utf8_lossy(bytes).as_bytes() {
         match byte {
             b'"' | b'\\' => out.extend([b'\\', byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -214,6 +215,15 @@ mod tests {
             let written = written(form, &nasty);
             assert_eq!(written, expected, "{form:?}: {}", written.escape_ascii());
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced_in_json() {
+        assert_eq!(
+            written(Form::JsonText, &text(b"a\xff")),
+            "a\u{fffd}".as_bytes()
+        );
+        assert_eq!(written(Form::Text, &text(b"a\xff")), b"a\xff");
     }
 
     #[test]
