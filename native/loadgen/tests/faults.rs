@@ -5,14 +5,13 @@
 mod server;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
 use fastr_loadgen::{
-    once, run, Check, Control, EarlyEnd, Expect, Halt, LoadError, Outcome, Plan, Progress, Request,
-    Stop, Target,
+    run, Check, Control, EarlyEnd, Expect, Halt, LoadError, Outcome, Plan, Progress, Request, Stop,
+    Target,
 };
 use server::{get, nobody, plan, Peer, Server, OK};
 
@@ -279,8 +278,10 @@ fn where_nobody_listens_every_attempt_is_refused_and_the_run_ends_early() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_that_accepts_nothing_is_a_connect_timeout() {
+    use fastr_loadgen::once;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // SAFETY: listening again on a listening socket only makes its queue shorter.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
     let addr: SocketAddr = listener.local_addr().unwrap();
