@@ -11,11 +11,11 @@ import pytest
 
 from pytest_fastr import _native
 from pytest_fastr.config import parse_count, parse_duration
-from pytest_fastr.errors import LoadError, MeasurementError
+from pytest_fastr.errors import FastrError, LoadError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import Show, death
 from pytest_fastr.load import RequestSpec, Scenario, describe_failures, scenario
-from pytest_fastr.load.limits import errors_are_limited, hold, parse_limit_text
+from pytest_fastr.load.limits import Limit, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.result import LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
 from pytest_fastr.load.shape import Closed, Open, Shape, check_rate, parse_pause, parse_stages
@@ -116,18 +116,28 @@ class PerfLoad:
         held_to = tuple(parse_limit_text(text) for text in limits)
         plan = self._plan(played, users, think, (rate, poisson, stages), duration)
         server = self._state.pool.candidate(self._source)
+        log_start = server.log_bytes()
+        try:
+            return PerfLoadResult(self._played(plan, held_to, server))
+        except FastrError:
+            log = server.log_tail(log_start)
+            if log:
+                self._item.add_report_section("call", "server log", log)
+            raise
+
+    def _played(self, plan: LoadPlan, held_to: tuple[Limit, ...], server: ServerProcess) -> LoadReport | None:
         target = _target(server)
         if not self._state.options.perf:
-            for flow in played.alone():
+            for flow in plan.scenario.alone():
                 once = run_plan(LoadPlan(flow, Closed(1), count=len(flow.flows[0].requests)), target)
                 _refuse(once, server, "failed")
-            return PerfLoadResult(None)
+            return None
         with self._state.live.test(self._item.nodeid) as show:
             report = _load(plan, target, show)
         outcome = LoadOutcome(self._item.nodeid, report, hold(report, held_to))
         self._state.loads.append(outcome)
         _judge(outcome, server)
-        return PerfLoadResult(report)
+        return report
 
     def _plan(
         self,
@@ -183,6 +193,8 @@ def _judge(outcome: LoadOutcome, server: ServerProcess) -> None:
 
 
 def _refuse(report: LoadReport, server: ServerProcess, what: str) -> None:
-    if report.errors or not report.requests:
+    if not report.requests:
+        raise MeasurementError(f"{report.scenario}: nothing was measured{death(server)}")
+    if report.errors:
         told = describe_failures(report.outcomes, report.statuses, None, report.details)
         raise MeasurementError(f"{report.scenario} {what}: {told}{death(server)}")
