@@ -508,8 +508,12 @@ class LoadResult:
         """Half the width of the 95 % interval of what ``precise`` names, as a share of it."""
 
     @property
-    def flows(self) -> list[tuple[str, int, int]]:
-        """Of each flow: its name, how often it was completed, and how often it failed."""
+    def flows(self) -> list[tuple[str, int, int, int]]:
+        """Of each flow: its name, and how often it was completed, failed, and was cut by the end of the run."""
+
+    @property
+    def resent(self) -> int:
+        """Requests that were sent a second time, because the server had closed their connection without any answer."""
 
 @final
 class WarmUpResult:

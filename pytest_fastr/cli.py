@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         code: int = args.run(args)
+        sys.stdout.flush()
     except (LoadError, ConfigError) as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 2
@@ -39,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return load_command.INTERRUPTED
+    except OSError as error:
+        # Nothing more can be written there, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"pytest-fastr: cannot write the result: {error.strerror or error}", file=sys.stderr)
+        return 2
     return code
 
 

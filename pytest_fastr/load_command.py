@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -116,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
     plan = _plan(args, shape, target)
     if args.json not in (None, "-") and not Path(args.json).absolute().parent.is_dir():
         raise LoadError(f"--json {args.json}: there is no such folder")
+    if args.json not in (None, "-") and Path(args.json).is_dir():
+        raise LoadError(f"--json {args.json}: this is a folder; name a file")
     search = None
     with _progress(plan, quiet=args.json == "-") as watch:
         if args.find_rate:
@@ -224,19 +227,19 @@ def _plan(args: argparse.Namespace, shape: Shape, target: LoadTarget) -> LoadPla
         raise LoadError("give --requests or --until, not both")
     lasting = sum(stage.duration_s for stage in shape.stages)
     usual_s = PER_TRY_S if args.find_rate else UNTIL_S if args.until is not None else 10.0
-    duration_s = parse_duration(args.duration, "--duration") if args.duration is not None else lasting or usual_s
+    duration_s = _seconds(args.duration, "--duration") if args.duration is not None else lasting or usual_s
     abort = None
     if args.abort_errors is not None:
-        abort = (_percent(args.abort_errors, "--abort-errors"), parse_duration(args.abort_grace, "--abort-grace"))
+        abort = (_percent(args.abort_errors, "--abort-errors"), _seconds(args.abort_grace, "--abort-grace"))
     return LoadPlan(
         scenario=_scenario(args, target),
         shape=shape,
         duration_s=duration_s,
         count=None if args.requests is None else _count(args.requests, "--requests"),
         precision=None if args.until is None else _precision(args.until),
-        warm_up_s=0.0 if args.warm_up is None else parse_duration(args.warm_up, "--warm-up"),
+        warm_up_s=0.0 if args.warm_up is None else _seconds(args.warm_up, "--warm-up"),
         keep_alive=not args.no_keep_alive,
-        drain_s=parse_duration(args.drain, "--drain"),
+        drain_s=_seconds(args.drain, "--drain"),
         abort=abort,
         seed=secrets.randbits(32) if args.seed is None else args.seed % 2**64,
     )
@@ -267,8 +270,10 @@ def _named_scenario(path: str, name: str) -> Scenario:
     sys.path.insert(0, folder)
     try:
         names = runpy.run_path(path)
-    except Exception as error:
-        raise LoadError(f"{option}: the file fails with {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        where = f"{path}:{lines[-1]}" if lines else path
+        raise LoadError(f"{option}: {where} fails with {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
     found = names.get(name)
@@ -342,7 +347,7 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         headers=headers,
         data=body,
         expect=args.expect,
-        timeout_s=parse_duration(args.timeout, "--timeout"),
+        timeout_s=_seconds(args.timeout, "--timeout"),
     )
     return replace(
         request,
@@ -362,6 +367,11 @@ def _count(value: int, option: str) -> int:
     if not 1 <= value <= 10_000_000:
         raise LoadError(f"{option} {value}: must be 1 to 10,000,000")
     return value
+
+
+def _seconds(text: str, option: str) -> float:
+    """A time option: with its unit, or a plain number of seconds."""
+    return parse_duration(float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else text, option)
 
 
 def _percent(text: str, option: str) -> float:

@@ -196,5 +196,5 @@ def _refuse(report: LoadReport, server: ServerProcess, what: str) -> None:
     if not report.requests:
         raise MeasurementError(f"{report.scenario}: nothing was measured{death(server)}")
     if report.errors:
-        told = describe_failures(report.outcomes, report.statuses, None, report.details)
+        told = describe_failures(report.outcomes, report.statuses, report.expected, report.details)
         raise MeasurementError(f"{report.scenario} {what}: {told}{death(server)}")

@@ -263,20 +263,57 @@ def test_a_scenario_of_a_file_is_played(url: str, tmp_path: Path, capsys: pytest
     assert {name: one["requests"] for name, one in result["by_request"].items()} == {
         "GET /a": 3, "GET /b": 3, "GET /missing": 3,
     }  # fmt: skip
-    assert result["flows"][0] == {"name": "both", "completed": 3, "failed": 0}
+    assert result["flows"][0] == {"name": "both", "completed": 3, "failed": 0, "cut": 0}
     for name, words in (("other", "a int of that name"), ("nobody", "no such name")):
         assert main(["load", url, "--scenario", f"{file}:{name}"]) == 2
         assert words in capsys.readouterr().err
-    file.write_text("1 / 0")
-    assert main(["load", url, "--scenario", f"{file}:shop"]) == 2
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    for text, words in (("a = 1\n1 / 0", ":2 fails with ZeroDivisionError"), ("import sys; sys.exit(3)", "SystemExit")):
+        file.write_text(text)
+        assert main(["load", url, "--scenario", f"{file}:shop"]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_run_that_never_comes_to_a_request_is_void(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flows.py"
+    file.write_text(
+        "from pytest_fastr import load\ns = load.scenario(load.flow(load.get('/a'), load.get('/b'), pause='30s'))"
+    )
+    assert main(["load", url, "--scenario", f"{file}:s", "--duration", "200ms", "--users", "2"]) == 1
+    out = capsys.readouterr().out
+    assert "ended before it came to GET /b" in out
+    assert "2 cut short by the end" in out
+
+
+def test_a_server_that_closes_without_an_answer_is_not_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(4096)
+                    peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    if not peer.recv(4096):
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        result = document(capsys, url, "--users", "1", "--requests", "10")
+        thread.join(10)
+    assert not thread.is_alive()
+    assert result["outcomes"] == {"ok": 10}
+    assert result["resent"] == 9
+    assert "resent" in [note["code"] for note in result["validity"]]
 
 
 def test_a_run_ends_when_it_knows_enough(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     result = document(capsys, url, "--until", "rps:90%", "--duration", "60s", "--users", "2")
     assert result["precision"] <= 0.9
     assert result["duration_s"] < 30
-    result = document(capsys, url, "--until", "p99:0.2%", "--duration", "300ms", "--users", "2")
+    result = document(capsys, url, "--until", "p99:0.2%", "--duration", "0.3", "--users", "2")
     assert [note["code"] for note in result["validity"] if note["level"] == "warn"].count("precision") == 1
 
 

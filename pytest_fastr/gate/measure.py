@@ -13,6 +13,7 @@ from pytest_fastr import _native
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.epochs import AppSource, Epoch, EpochPool
 from pytest_fastr.load import RequestSpec, build_request, describe_failures, failures
+from pytest_fastr.load.outcome import describe_expected
 from pytest_fastr.load.run import share_and_rps
 from pytest_fastr.mount import ServerProcess
 from pytest_fastr.mount.process import describe_exit
@@ -185,7 +186,7 @@ def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase
     died = death(server)
     if not bad:
         raise MeasurementError(f"{request.name}: nothing was measured during the {phase}{died}")
-    told = describe_failures(side.outcomes, side.statuses, request.expect, side.details)
+    told = describe_failures(side.outcomes, side.statuses, describe_expected(request.expect), side.details)
     raise MeasurementError(f"{request.name}: during the {phase} {told}{died}")
 
 
@@ -199,7 +200,8 @@ def ask_once(server: ServerProcess, request: RequestSpec) -> _native.Answer:
     answer = _native.once(_target(server), _wire(request, server)[0], request.timeout_s, 2000)
     if answer.outcome == "ok":
         return answer
-    told = describe_failures({answer.outcome: 1}, {answer.status: 1} if answer.status else {}, request.expect)
+    statuses = {answer.status: 1} if answer.status else {}
+    told = describe_failures({answer.outcome: 1}, statuses, describe_expected(request.expect))
     if answer.status is None:
         told += death(server)
     body = answer.body[:500].decode(errors="replace").strip()

@@ -19,6 +19,18 @@ _WORDS = {
     "check_failed": "the answer failed its check",
     "unfinished": "not over when the run and its drain time ended",
 }
+# What the system says of these is what their words say.
+_SELF_EXPLAINING = ("connect_refused", "fd_exhausted", "reset")
+_TLS_HINTS = (
+    (
+        "CaUsedAsEndEntity",
+        " (it is an authority's: make it with basicConstraints=CA:FALSE, or trust anyone: --insecure)",
+    ),
+    ("UnknownIssuer", " (trust its authority by --cacert FILE, or anyone: --insecure)"),
+    ("BadSignature", " (trust its authority by --cacert FILE, or anyone: --insecure)"),
+    ("NotValidForName", " (the URL must have a name that the certificate has)"),
+    ("InvalidContentType", " (does it speak https there?)"),
+)
 _PROTOCOL_FAULTS = {
     "bad_head": "its head is no HTTP/1 response",
     "head_too_long": "its head is longer than 64 KiB",
@@ -38,6 +50,9 @@ def describe_outcome(outcome: str) -> str:
 def describe_detail(outcome: str, detail: str) -> str:
     """One reason of a kind of failure in words."""
     reason = _PROTOCOL_FAULTS.get(detail, detail)
+    if outcome == "tls_failed":
+        hints = (hint for sign, hint in _TLS_HINTS if sign in detail)
+        return f"{describe_outcome(outcome)}: {reason}{next(hints, '')}"
     if outcome == "check_failed":
         return f"this does not hold: {reason}"
     return f"{describe_outcome(outcome)}: {reason}"
@@ -49,15 +64,19 @@ def failures(outcomes: Mapping[str, int]) -> dict[str, int]:
 
 
 def failure_lines(
-    outcomes: Mapping[str, int], statuses: Mapping[int, int], details: Mapping[str, Mapping[str, int]]
+    outcomes: Mapping[str, int],
+    statuses: Mapping[int, int],
+    details: Mapping[str, Mapping[str, int]],
+    expected: str = "",
 ) -> list[tuple[int, str]]:
-    """How often what went wrong, most often first: counts and words."""
+    """How often what went wrong, most often first: counts and words. ``expected``: the status of a good answer."""
+    instead = f" instead of {expected}" if expected else ""
     lines = []
     for kind, count in failures(outcomes).items():
         if kind == "unexpected_status" and statuses:
-            lines += [(seen, describe_status(code)) for code, seen in statuses.items()]
+            lines += [(seen, describe_status(code) + instead) for code, seen in statuses.items()]
             continue
-        told = details.get(kind, {})
+        told = {} if kind in _SELF_EXPLAINING else details.get(kind, {})
         lines += [(seen, describe_detail(kind, detail)) for detail, seen in told.items()]
         untold = count - sum(told.values())
         if untold > 0:
@@ -68,21 +87,21 @@ def failure_lines(
 def describe_failures(
     outcomes: Mapping[str, int],
     statuses: Mapping[int, int],
-    expected: int | None,
+    expected: str,
     details: Mapping[str, Mapping[str, int]] | None = None,
 ) -> str:
-    """All failures of a load, most often first: ``31 of 400 requests failed: 31 x status 500 ...``.
+    """All failures of a load, most often first: ``31 of 400 requests failed: 31 x 500 Internal Server Error ...``.
 
-    ``expected``: the status of a good answer; None: 200 to 399.
+    ``expected``: the status of a good answer, in words.
     """
-    wanted = "2xx or 3xx" if expected is None else describe_status(expected)
-    unexpected = {describe_status(code) for code in statuses}
-    parts = [
-        f"{count} x {words}" + (f" instead of {wanted}" if words in unexpected else "")
-        for count, words in failure_lines(outcomes, statuses, details or {})
-    ]
+    parts = [f"{count} x {words}" for count, words in failure_lines(outcomes, statuses, details or {}, expected)]
     bad, total = sum(failures(outcomes).values()), sum(outcomes.values())
     return f"{bad} of {total} requests failed: " + "; ".join(parts)
+
+
+def describe_expected(expect: int | None) -> str:
+    """The status of a good answer; None: 200 to 399."""
+    return "2xx or 3xx" if expect is None else describe_status(expect)
 
 
 def describe_status(code: int) -> str:

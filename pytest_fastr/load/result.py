@@ -8,7 +8,8 @@ from typing import Literal
 
 from pytest_fastr import _native
 from pytest_fastr.errors import LoadError
-from pytest_fastr.load.outcome import failures
+from pytest_fastr.load.outcome import describe_expected, failures
+from pytest_fastr.load.scenario import Scenario
 from pytest_fastr.load.shape import Open, Shape
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -110,11 +111,12 @@ class RequestReport:
 
 @dataclass(frozen=True, slots=True)
 class FlowReport:
-    """One flow of a scenario: how often all of it went well, and how often it ended at a failure."""
+    """One flow of a scenario: how often all of it went well, ended at a failure, and was cut by the end of the run."""
 
     name: str
     completed: int
     failed: int
+    cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,12 @@ class LoadReport:
     unsent: int
     dropped: int
     reconnects: int
+    resent: int
+    """Requests that were sent a second time, because the server had closed their connection without any answer."""
+    never_sent: tuple[str, ...]
+    """Requests of flows that the run never came to."""
+    expected: str
+    """The status of a good answer in words; empty where requests differ."""
     balance: tuple[int, int]
     ended_early: str | None
     precision: float | None
@@ -195,13 +203,16 @@ class LoadReport:
 
 
 def report_of(
-    result: _native.LoadResult, url: str, scenario: str, shape: Shape, transport: str, duration_s: float
+    result: _native.LoadResult, url: str, scenario: Scenario, shape: Shape, transport: str, duration_s: float
 ) -> LoadReport:
     """The report of a native result. ``duration_s``: how long requests were due, and waited for."""
     side = result.side
+    sent = {one.name for one in result.per_request if one.ok + one.failed}
+    steps = dict.fromkeys(request.name for flow in scenario.flows for request in flow.requests)
+    expected = {request.expect for request in scenario.requests}
     return LoadReport(
         url=url,
-        scenario=scenario,
+        scenario=scenario.name,
         shape=str(shape),
         is_open=isinstance(shape, Open),
         is_ramp=bool(shape.stages),
@@ -222,6 +233,9 @@ def report_of(
         unsent=result.unsent,
         dropped=result.dropped,
         reconnects=side.reconnects,
+        resent=result.resent,
+        never_sent=tuple(name for name in steps if name not in sent),
+        expected=describe_expected(expected.pop()) if len(expected) == 1 else "",
         balance=result.balance,
         ended_early=result.ended_early,
         precision=result.precision,

@@ -88,7 +88,7 @@ def run_plan(plan: LoadPlan, target: LoadTarget, watch: Watch | None = None) -> 
     if isinstance(plan.shape, Open) and plan.count is None and precise is None and result.ended_early is None:
         # The rate holds for the time in which requests were due, also when the last answer came before its end.
         ended_s = max(ended_s, plan.duration_s)
-    report = report_of(result, target.url, plan.scenario.name, plan.shape, target.transport, ended_s)
+    report = report_of(result, target.url, plan.scenario, plan.shape, target.transport, ended_s)
     report = replace(report, generator=replace(report.generator, floor=floor))
     return replace(report, notes=notes(report, result.service, precise))
 

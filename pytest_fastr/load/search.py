@@ -49,7 +49,11 @@ class RateSearch:
     def lowest_broken(self) -> RateStep | None:
         """The lowest rate that broke a limit each time it was tried."""
         kept = {step.rate for step in self.steps if step.kept}
-        broken = [step for step in self.steps if not step.kept and step.rate not in kept]
+        broken = [
+            step
+            for step in self.steps
+            if not step.kept and step.rate not in kept and step.report.ended_early != "stopped"
+        ]
         return min(broken, key=lambda step: step.rate, default=None)
 
     @property
@@ -101,7 +105,8 @@ def _rounded(rate: float) -> float:
 
 def _step(run: Callable[[float], LoadReport], limits: tuple[Limit, ...], rate: float) -> RateStep:
     report = run(rate)
-    return RateStep(rate, report, why_broken(report, limits))
+    broken = "interrupted" if report.ended_early == "stopped" else why_broken(report, limits)
+    return RateStep(rate, report, broken)
 
 
 def why_broken(report: LoadReport, limits: tuple[Limit, ...]) -> str:
@@ -110,7 +115,7 @@ def why_broken(report: LoadReport, limits: tuple[Limit, ...]) -> str:
         if not result.kept:
             return result.limit.text if result.is_known else f"{result.limit.text}: the run was too short to tell"
     if report.errors and not errors_are_limited(limits):
-        return f"{report.errors:,} requests failed"
+        return f"{report.errors:,} request{'s' if report.errors > 1 else ''} failed"
     for note in report.notes:
         if note.level == "void" or note.code in ("rate", "dropped"):
             return note.message

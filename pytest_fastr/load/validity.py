@@ -15,6 +15,7 @@ WAITED_FOR_A_CORE = 0.1
 HIGH_STEAL = 0.25
 UNEVEN_CONNECTIONS = 2.0
 NEAR_FLOOR = 1.25
+SENT_TWICE = 0.01
 RATE_REACHED = 0.99
 # Nagle's algorithm holds a small packet back until the last one is acknowledged, and Linux delays that for 40 ms.
 DELAYED_ACK_NS = (38_000_000, 46_000_000)
@@ -41,6 +42,8 @@ def _void(report: LoadReport) -> Iterator[Note]:
         yield Note(
             "void", "error-rate", f"too many requests failed ({report.errors:,} of {report.requests:,}): ended early"
         )
+    if report.ok and report.never_sent and report.ended_early != "stopped":
+        yield Note("void", "never-sent", f"the run ended before it came to {', '.join(report.never_sent)}")
     busy = report.generator.utilisation
     if report.ok and busy is not None and busy > BUSY_GENERATOR:
         yield Note("void", "generator", f"the generator was the bottleneck: it was busy {busy:.0%} of the time")
@@ -82,6 +85,12 @@ def _load(report: LoadReport, precision: Precision | None) -> Iterator[Note]:
         yield Note(
             "warn", "balance", f"connections carried from {fewest:,} to {most:,} requests: workers get uneven load"
         )
+    if report.resent > SENT_TWICE * report.requests:
+        yield Note(
+            "warn",
+            "resent",
+            f"{report.resent:,} requests were sent twice: the server closed their connections without any answer",
+        )
     missed = report.unsent + report.dropped
     if report.scheduled and missed > (1 - RATE_REACHED) * report.scheduled:
         yield Note(
@@ -113,6 +122,6 @@ def _readings(report: LoadReport, service: _native.Histogram) -> Iterator[Note]:
         yield Note(
             "warn",
             "delayed-ack",
-            f"{held / report.service.count:.0%} of the answers took about 40 ms: Nagle's algorithm and delayed "
-            "acknowledgements; have the server set TCP_NODELAY, or write an answer in one piece",
+            f"{held / report.service.count:.0%} of the answers took about 40 ms, as long as Nagle's algorithm and "
+            "delayed acknowledgements hold one back: see that the server sets TCP_NODELAY or writes it in one piece",
         )

@@ -62,7 +62,10 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
             }
             for one in report.by_request
         },
-        "flows": [{"name": flow.name, "completed": flow.completed, "failed": flow.failed} for flow in report.flows],
+        "flows": [
+            {"name": flow.name, "completed": flow.completed, "failed": flow.failed, "cut": flow.cut}
+            for flow in report.flows
+        ],
         "precision": report.precision,
         "server": {
             "cpu_us_per_request": report.server.cpu_us_per_request,
@@ -70,6 +73,7 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
         },
         "queue": {"most": report.most_queued, "unsent": report.unsent, "dropped": report.dropped},
         "reconnects": report.reconnects,
+        "resent": report.resent,
         "connection_balance": list(report.balance),
         "ended_early": report.ended_early,
         "generator": {

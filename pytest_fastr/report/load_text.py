@@ -30,7 +30,7 @@ def to_text(report: LoadReport, limits: Sequence[LimitResult] = (), width: int =
         f"{report.shape}, {time_text(report.duration_s * 1e6)}",
         "",
         f"requests   {report.requests:,} ({rate_text(report.rps)} good answers/s), {report.errors:,} failed, "
-        f"{bytes_text(report.bytes_received)} received",
+        f"{bytes_text(report.bytes_received)} received" + (f", {report.resent:,} sent twice" if report.resent else ""),
     ]
     tail = [*_failure_lines(report), *_server_lines(report), *_generator_lines(report), *_limit_lines(limits)]
     lines = [*_wrap_all(head, width), *table, *_wrap_all(tail, width), *_note_lines(report, width)]
@@ -53,6 +53,9 @@ def search_text(search: RateSearch, width: int = 80) -> str:
 
 def _search_result(search: RateSearch) -> str:
     highest, ceiling = search.highest, search.lowest_broken
+    if search.stopped:
+        known = "" if highest is None else f" at least {rate_text(highest.rate)} a second keeps the limits"
+        return f"interrupted before the highest rate was known{':' if known else ''}{known}"
     if highest is None:
         lowest = min(step.rate for step in search.steps)
         return f"no rate kept the limits, down to {rate_text(lowest)} a second"
@@ -98,12 +101,11 @@ def _request_lines(report: LoadReport, width: int) -> Iterator[str]:
         row = f"{rate_text(one.rps):>{_CELL}}{one.errors:>{_CELL},}" + _cells(one.response, columns)
         yield set_cell_size(name, label) + row
     for flow in report.flows:
-        if flow.failed and flow.name not in {one.name for one in shown}:
-            yield from _wrapped(
-                f"  flow {printable(flow.name)}: {flow.completed:,} completed, {flow.failed:,} ended at a failure",
-                width,
-                "    ",
-            )
+        if flow.name not in {one.name for one in shown}:
+            parts = [f"{flow.completed:,} completed"]
+            parts += [f"{flow.failed:,} ended at a failure"] if flow.failed else []
+            parts += [f"{flow.cut:,} cut short by the end"] if flow.cut else []
+            yield from _wrapped(f"  flow {printable(flow.name)}: {', '.join(parts)}", width, "    ")
 
 
 def _cells(times: Times, columns: Sequence[str]) -> str:
@@ -116,7 +118,7 @@ def _title(name: str) -> str:
 
 
 def _failure_lines(report: LoadReport) -> Iterator[str]:
-    lines = failure_lines(report.outcomes, report.statuses, report.details)
+    lines = failure_lines(report.outcomes, report.statuses, report.details, report.expected)
     for count, words in lines[:_MOST_FAILURES]:
         yield f"failed     {count:,} x {printable(words)}"
     rest = sum(count for count, _ in lines[_MOST_FAILURES:])

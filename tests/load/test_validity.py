@@ -44,6 +44,8 @@ def codes(wanted: Precision | None = None, **changes: Any) -> dict[str, str]:
         ({"balance": (10, 21)}, "balance", "warn"),
         ({"is_open": True, "scheduled": 1000, "unsent": 11}, "rate", "warn"),
         ({"is_open": True, "scheduled": 1000, "dropped": 3}, "dropped", "warn"),
+        ({"resent": 2}, "resent", "warn"),
+        ({"never_sent": ("GET /items",)}, "never-sent", "void"),
         ({}, "closed-loop", "info"),
     ],
 )

@@ -106,6 +106,7 @@ impl Pacing {
                 most_queued: *most_queued,
                 dropped: 0,
                 started_ns: 0,
+                end_ns: u64::MAX,
             }),
         }
     }
@@ -113,8 +114,8 @@ impl Pacing {
 
 /// Decides when the next request of a connection that has become free is due. Times are those of the run's clock.
 pub(crate) trait Pacer {
-    /// The load starts now.
-    fn begin(&mut self, now_ns: u64);
+    /// The load starts now; nothing is due from `end_ns` on.
+    fn begin(&mut self, now_ns: u64, end_ns: u64);
 
     /// When the connection, free since `free_ns`, sends next: a time in the past means at once, None never again.
     fn next_due_ns(&mut self, connection: usize, free_ns: u64) -> Option<u64>;
@@ -139,7 +140,7 @@ struct Closed<'p> {
 }
 
 impl Pacer for Closed<'_> {
-    fn begin(&mut self, now_ns: u64) {
+    fn begin(&mut self, now_ns: u64, _end_ns: u64) {
         self.started_ns = now_ns;
         self.has_started.fill(false);
     }
@@ -190,16 +191,18 @@ struct Open<'p> {
     most_queued: Option<u64>,
     dropped: u64,
     started_ns: u64,
+    end_ns: u64,
 }
 
 impl Pacer for Open<'_> {
-    fn begin(&mut self, now_ns: u64) {
+    fn begin(&mut self, now_ns: u64, end_ns: u64) {
         self.started_ns = now_ns;
+        self.end_ns = end_ns;
     }
 
     fn next_due_ns(&mut self, _connection: usize, free_ns: u64) -> Option<u64> {
         if let Some(most) = self.most_queued {
-            while self.queued(free_ns, u64::MAX) > most {
+            while self.queued(free_ns, self.end_ns) > most {
                 self.taken.next()?;
                 self.dropped += 1;
             }
@@ -298,7 +301,7 @@ mod tests {
     fn a_constant_rate_is_due_at_equal_distances_whoever_asks() {
         let pacing = open(Profile::constant(1_000.0), Arrivals::Even, None);
         let mut pacer = pacing.pacer(2, 1);
-        pacer.begin(500);
+        pacer.begin(500, u64::MAX);
         for count in 0..10 {
             assert_eq!(
                 pacer.next_due_ns(count % 2, 0),
@@ -311,7 +314,7 @@ mod tests {
     fn what_is_due_and_not_taken_is_the_queue() {
         let pacing = open(Profile::constant(1_000.0), Arrivals::Even, None);
         let mut pacer = pacing.pacer(1, 1);
-        pacer.begin(0);
+        pacer.begin(0, u64::MAX);
         assert_eq!(pacer.queued(0, u64::MAX), 1);
         pacer.next_due_ns(0, 0);
         assert_eq!(pacer.queued(0, u64::MAX), 0);
@@ -326,7 +329,7 @@ mod tests {
     fn a_queue_with_a_limit_drops_the_oldest_and_counts_them() {
         let pacing = open(Profile::constant(1_000.0), Arrivals::Even, Some(3));
         let mut pacer = pacing.pacer(1, 1);
-        pacer.begin(0);
+        pacer.begin(0, u64::MAX);
         assert_eq!(pacer.next_due_ns(0, 10_000_000), Some(8_000_000));
         assert_eq!(pacer.dropped(), 8);
     }
@@ -335,7 +338,7 @@ mod tests {
     fn poisson_arrivals_have_the_rate_and_the_spread_of_their_kind() {
         let pacing = open(Profile::constant(1_000.0), Arrivals::Poisson, None);
         let mut pacer = pacing.pacer(1, 7);
-        pacer.begin(0);
+        pacer.begin(0, u64::MAX);
         let times: Vec<u64> = (0..100_000)
             .map(|_| pacer.next_due_ns(0, 0).unwrap())
             .collect();
@@ -367,7 +370,7 @@ mod tests {
         );
         let pacing = open(rate, Arrivals::Even, None);
         let mut pacer = pacing.pacer(1, 1);
-        pacer.begin(0);
+        pacer.begin(0, u64::MAX);
         let due: Vec<u64> = std::iter::from_fn(|| pacer.next_due_ns(0, 0)).collect();
         assert_eq!(due.len(), 10);
         assert_eq!(due.last(), Some(&(9 * SECOND_NS / 10)));
@@ -380,7 +383,7 @@ mod tests {
             think: Think::Fixed(Duration::from_millis(5)),
         };
         let mut pacer = pacing.pacer(2, 1);
-        pacer.begin(0);
+        pacer.begin(0, u64::MAX);
         assert_eq!(pacer.next_due_ns(0, 70), Some(70));
         assert_eq!(pacer.next_due_ns(0, 100), Some(5_000_100));
         assert_eq!(pacer.next_due_ns(1, 100), Some(100));
@@ -406,7 +409,7 @@ mod tests {
             think: Think::Never,
         };
         let mut pacer = pacing.pacer(4, 1);
-        pacer.begin(1_000);
+        pacer.begin(1_000, u64::MAX);
         assert_eq!(pacer.next_due_ns(0, 1_000), Some(1_000));
         let second = pacer.next_due_ns(1, 1_000).unwrap();
         assert!(second.abs_diff(1_000) < 100, "{second}");

@@ -14,6 +14,8 @@ pub struct FlowResult {
     pub completed: u64,
     /// How often one failed, so that the rest was left out.
     pub failed: u64,
+    /// How often the end of the run left the rest out.
+    pub cut: u64,
 }
 
 /// The players of a scenario, one for each connection.
@@ -37,6 +39,7 @@ impl<'p> Play<'p> {
             name: flow.name.clone(),
             completed: 0,
             failed: 0,
+            cut: 0,
         });
         Self {
             scenario,
@@ -56,7 +59,7 @@ impl<'p> Play<'p> {
     /// Nothing has become of flows so far.
     pub(crate) fn forget(&mut self) {
         for flow in &mut self.flows {
-            (flow.completed, flow.failed) = (0, 0);
+            (flow.completed, flow.failed, flow.cut) = (0, 0, 0);
         }
     }
 
@@ -98,6 +101,20 @@ impl<'p> Play<'p> {
     pub(crate) fn skip(&mut self) -> usize {
         let flow = self.choose();
         self.scenario.flows[flow].steps[0].request
+    }
+
+    /// The end of the run leaves out the rest of the flow that the user is in.
+    pub(crate) fn cut(&mut self, connection: usize) {
+        if let Some((flow, _)) = self.places[connection].take() {
+            self.flows[flow].cut += 1;
+        }
+    }
+
+    /// The same for every user.
+    pub(crate) fn cut_all(&mut self) {
+        for connection in 0..self.places.len() {
+            self.cut(connection);
+        }
     }
 
     /// The user's request is over.

@@ -60,6 +60,7 @@ pub(crate) struct Pool<'r> {
     tally: Tally,
     bytes_received: u64,
     reconnects: u64,
+    resent: u64,
 }
 
 impl<'r> Pool<'r> {
@@ -88,6 +89,7 @@ impl<'r> Pool<'r> {
             tally: Tally::default(),
             bytes_received: 0,
             reconnects: 0,
+            resent: 0,
         }
     }
 
@@ -148,9 +150,15 @@ impl<'r> Pool<'r> {
     pub(crate) fn begin_counting(&mut self) {
         self.bytes_received = 0;
         self.reconnects = 0;
+        self.resent = 0;
         for connection in &mut self.connections {
             connection.requests = 0;
         }
+    }
+
+    /// Requests that were sent a second time.
+    pub(crate) fn resent(&self) -> u64 {
+        self.resent
     }
 
     /// The fewest and the most requests that one connection has carried.
@@ -411,6 +419,7 @@ impl<'r> Pool<'r> {
             None => return,
             Some(job) if retry => {
                 job.retried = true;
+                self.resent += 1;
                 return self.open(index, driver);
             }
             Some(_) => {}

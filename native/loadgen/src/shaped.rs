@@ -176,11 +176,12 @@ impl<'p> Shaped<'p> {
     pub(crate) fn begin(&mut self, stop: Stop, now_ns: u64) {
         self.limit = Limit::of(stop, now_ns);
         self.started_ns = now_ns;
-        self.pacer.begin(now_ns);
+        self.pacer.begin(now_ns, self.limit.end_ns());
     }
 
     /// The load is over: what was due and never sent is unfinished too.
     pub(crate) fn end(&mut self, now_ns: u64) {
+        self.play.cut_all();
         if !self.is_open || !matches!(self.limit, Limit::Until(_)) {
             return;
         }
@@ -225,16 +226,23 @@ impl Driver for Shaped<'_> {
         }
         if let Some((request, pause_ns)) = self.play.next_step(connection) {
             let due_ns = now_ns.saturating_add(pause_ns);
-            return match self.limit.take(due_ns) {
-                true => Next::Send { request, due_ns },
-                false => Next::Rest,
-            };
+            // On a schedule, what has begun goes on while the end is waited for, unless the user takes a break.
+            let goes_on = self.is_open && pause_ns == 0 && matches!(self.limit, Limit::Until(_));
+            if goes_on || self.limit.take(due_ns) {
+                return Next::Send { request, due_ns };
+            }
+            self.play.cut(connection);
+            if !self.is_open {
+                return Next::Rest;
+            }
         }
+        let next_ns = self.pacer.next_due_ns(connection, now_ns);
         if self.is_open {
-            let queued = self.pacer.queued(now_ns, self.limit.end_ns());
-            self.most_queued = self.most_queued.max(queued);
+            let taken = next_ns.is_some_and(|due_ns| due_ns <= now_ns);
+            let waiting = self.pacer.queued(now_ns, self.limit.end_ns());
+            self.most_queued = self.most_queued.max(waiting + u64::from(taken));
         }
-        match self.pacer.next_due_ns(connection, now_ns) {
+        match next_ns {
             Some(due_ns) if self.limit.take(due_ns) => {
                 let request = self.play.begin(connection, users);
                 Next::Send { request, due_ns }

@@ -66,6 +66,8 @@ pub struct LoadResult {
     pub generator: GeneratorCheck,
     /// How often a connection that the server had closed in peace was opened again.
     pub reconnects: u64,
+    /// Requests that were sent a second time, because the server had closed their connection without any answer.
+    pub resent: u64,
     /// The fewest and the most requests that one connection has carried.
     pub connection_balance: (u64, u64),
     /// By what means the generator waited for due times.
@@ -168,6 +170,7 @@ fn run_spinning(
         processes_changed: meter.processes_changed(),
         generator,
         reconnects: reactor.pool.reconnects(),
+        resent: reactor.pool.resent(),
         connection_balance: reactor.pool.balance(),
         timer_mode: reactor.timer_mode(),
         ended_early: shaped.ended_early,

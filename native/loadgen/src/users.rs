@@ -200,8 +200,9 @@ impl<'p> Users<'p> {
         }
         let user = &mut self.users[connection];
         if user.is_too_long {
-            let words =
-                format!("the body is no longer than {MOST_BODY_BYTES} bytes, to be looked at");
+            let words = format!(
+                "the body has no more than {MOST_BODY_BYTES} bytes, as many as are looked at"
+            );
             return (Outcome::CheckFailed, Fault::Check(words));
         }
         let seen = Seen {

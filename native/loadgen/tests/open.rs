@@ -230,3 +230,53 @@ fn a_unix_socket_is_loaded_like_any_other() {
     let nobody = run(&target, &plan(1, 100), &mut ()).unwrap();
     assert_eq!(nobody.ended_early, Some(EarlyEnd::Dead));
 }
+
+#[test]
+fn flows_that_have_begun_or_are_due_go_on_while_the_end_is_waited_for() {
+    // One connection and 5 ms an answer: a fifth of what is due.
+    let server = Server::start(|peer| {
+        while peer.request()? {
+            thread::sleep(Duration::from_millis(5));
+            peer.send(OK)?;
+        }
+        Ok(())
+    });
+    let mut plan = at_rate(500.0, Duration::from_millis(200), 1);
+    let step = |request| fastr_loadgen::Step {
+        request,
+        pause: fastr_loadgen::Think::Never,
+    };
+    plan.scenario = Some(fastr_loadgen::Scenario {
+        flows: vec![fastr_loadgen::Flow {
+            name: "two".to_owned(),
+            weight: 1,
+            steps: vec![step(0), step(0)],
+        }],
+        ..fastr_loadgen::Scenario::default()
+    });
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
+    assert_eq!((result.scheduled, result.requests), (Some(100), 200));
+    assert_eq!(result.outcomes.of(Outcome::Ok), server.requests());
+    let flow = &result.flows[0];
+    assert_eq!((flow.completed, flow.failed, flow.cut), (100, 0, 0));
+}
+
+#[test]
+fn what_a_bounded_queue_drops_and_what_is_sent_are_all_that_was_due() {
+    let server = Server::start(|peer| {
+        while peer.request()? {
+            thread::sleep(Duration::from_millis(5));
+            peer.send(OK)?;
+        }
+        Ok(())
+    });
+    let mut plan = at_rate(1_000.0, Duration::from_millis(300), 2);
+    if let Pacing::Open { most_queued, .. } = &mut plan.pacing {
+        *most_queued = Some(10);
+    }
+    let result = run(&server.target(), &plan, &mut ()).unwrap();
+    assert_eq!(result.scheduled, Some(300));
+    assert!(result.dropped > 0);
+    assert_eq!(result.requests + result.dropped, 300);
+    assert!(result.most_queued <= 11, "{}", result.most_queued);
+}

@@ -140,7 +140,7 @@ fn connections_of_a_warm_up_are_not_those_of_the_run_where_each_request_has_its_
 }
 
 #[test]
-fn a_warm_up_does_not_wait_for_pauses_that_end_after_it() {
+fn a_warm_up_cuts_flows_whose_users_pause_and_the_run_begins_anew() {
     let server = Server::answering(OK);
     let mut paused = flow("two", 1, &[0, 0]);
     paused.steps[1].pause = Think::Fixed(Duration::from_secs(30));
@@ -151,9 +151,9 @@ fn a_warm_up_does_not_wait_for_pauses_that_end_after_it() {
     };
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert!(result.duration_ns < 15_000_000_000);
-    // All users are in their pauses.
-    only(&result, 0);
-    assert_eq!(server.requests(), 2);
+    only(&result, 2);
+    assert_eq!((result.flows[0].completed, result.flows[0].cut), (0, 2));
+    assert_eq!(server.requests(), 4);
 }
 
 #[test]

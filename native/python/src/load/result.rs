@@ -191,8 +191,9 @@ pub(crate) struct LoadResult {
     pub(super) timer_mode: &'static str,
     pub(super) ended_early: Option<&'static str>,
     pub(super) precision: Option<f64>,
-    /// Name, completed, failed.
-    pub(super) flows: Vec<(String, u64, u64)>,
+    /// Name, completed, failed, cut.
+    pub(super) flows: Vec<(String, u64, u64, u64)>,
+    pub(super) resent: u64,
 }
 
 impl LoadResult {
@@ -217,10 +218,11 @@ impl LoadResult {
             timer_mode: result.timer_mode.as_str(),
             ended_early: result.ended_early.map(EarlyEnd::as_str),
             precision: result.precision,
+            resent: result.resent,
             flows: result
                 .flows
                 .into_iter()
-                .map(|flow| (flow.name, flow.completed, flow.failed))
+                .map(|flow| (flow.name, flow.completed, flow.failed, flow.cut))
                 .collect(),
             generator: Generator(result.generator),
             side: Side {
