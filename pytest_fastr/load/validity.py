@@ -11,6 +11,8 @@ from pytest_fastr.load.shape import Precision
 BUSY_GENERATOR = 0.95
 LATE_US = 1000.0
 TOO_LATE_US = 10_000.0
+# In a shorter run a single stall of the machine is one in ten.
+ENOUGH_TO_BE_LATE = 1000
 WAITED_FOR_A_CORE = 0.1
 HIGH_STEAL = 0.25
 UNEVEN_CONNECTIONS = 2.0
@@ -47,8 +49,9 @@ def _void(report: LoadReport) -> Iterator[Note]:
     busy = report.generator.utilisation
     if report.ok and busy is not None and busy > BUSY_GENERATOR:
         yield Note("void", "generator", f"the generator was the bottleneck: it was busy {busy:.0%} of the time")
-    late = report.generator.lateness.quantiles_us["p90"]
-    if late is not None and late > TOO_LATE_US:
+    lateness = report.generator.lateness
+    late = lateness.quantiles_us["p90"]
+    if lateness.count >= ENOUGH_TO_BE_LATE and late is not None and late > TOO_LATE_US:
         yield Note(
             "void", "too-late", f"the generator kept no schedule: it sent one in ten requests {late / 1000:.0f} ms late"
         )

@@ -61,6 +61,13 @@ def test_a_good_run_at_a_rate_has_no_note() -> None:
     assert codes(is_ramp=True, balance=(1, 100)) == {"closed-loop": "info"}
 
 
+def test_a_stall_of_a_short_run_makes_it_doubtful_and_not_void() -> None:
+    late = replace(times(p90=11_000.0, p99=12_000.0), count=999)
+    found = codes(generator=replace(GENERATOR, lateness=late))
+    assert found["late"] == "warn"
+    assert "too-late" not in found
+
+
 def test_a_precision_that_was_not_reached_is_said() -> None:
     wanted = Precision(0.99, 0.02)
     assert "precision" in codes(wanted)
