@@ -173,6 +173,10 @@ def _search(
 
 
 def _target(args: argparse.Namespace) -> LoadTarget:
+    if args.cacert is not None and args.insecure:
+        raise LoadError("give --cacert or --insecure, not both: one says whom to trust, the other anyone")
+    if (args.cacert is not None or args.insecure) and not args.url.lower().startswith("https:"):
+        raise LoadError("--cacert and --insecure belong to an https URL")
     roots = None
     if args.cacert is not None:
         roots = _read(args.cacert, f"--cacert {args.cacert}")
@@ -340,6 +344,8 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         user, colon, password = args.auth.partition(":")
         if not colon:
             raise LoadError("--auth: write USER:PASSWORD")
+        if "authorization" in {name.lower() for name in headers}:
+            raise LoadError("give --auth or an Authorization header, not both")
         headers["authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     request = build_request(
         args.method or ("GET" if body is None else "POST"),
@@ -349,6 +355,8 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         expect=args.expect,
         timeout_s=_seconds(args.timeout, "--timeout"),
     )
+    if args.check_every != 1 and not args.check:
+        raise LoadError("--check-every says how often to --check: give a --check too")
     return replace(
         request,
         close=args.no_keep_alive,
