@@ -12,8 +12,6 @@ const FIRST_LENGTH_NS: u64 = 100_000_000;
 const FEWEST_BATCHES: usize = 16;
 const MOST_BATCHES: usize = 2 * FEWEST_BATCHES;
 const CONFIDENCE: f64 = 0.95;
-/// Samples beyond a quantile, in each batch, below which it would be chance.
-const FEWEST_BEYOND: u64 = 10;
 
 /// The batches of a run.
 pub(crate) struct Batches {
@@ -93,9 +91,7 @@ impl Batches {
             return None;
         }
         let value = |batch: &Batch| match (self.measured, &batch.times) {
-            (Measured::Quantile(q), Some(times)) => {
-                (times.beyond(q) >= FEWEST_BEYOND).then(|| times.quantile_ns(q) as f64)
-            }
+            (Measured::Quantile(q), Some(times)) => times.known_quantile_ns(q).map(|ns| ns as f64),
             _ => Some(batch.ok as f64),
         };
         let values: Vec<f64> = over.iter().map(value).collect::<Option<_>>()?;

@@ -231,3 +231,16 @@ fn broken_by(error: &io::Error) -> Step {
     };
     broken(outcome, Fault::of(error))
 }
+
+/// Why a connection could not be made.
+pub(crate) fn connect_outcome(error: &io::Error) -> Outcome {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Outcome::ConnectRefused,
+        io::ErrorKind::TimedOut => Outcome::ConnectTimeout,
+        _ if is_tls_error(error) => Outcome::TlsFailed,
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            Outcome::FdExhausted
+        }
+        _ => Outcome::ConnectFailed,
+    }
+}

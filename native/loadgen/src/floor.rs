@@ -13,7 +13,6 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::error::LoadError;
 use crate::outcome::Outcome;
-use crate::pacer::Pacing;
 use crate::plan::{Plan, Stop, Target};
 use crate::recorder::Recorder;
 use crate::request::Request;
@@ -43,20 +42,8 @@ pub fn floor(connections: usize, time: Duration) -> Result<Floor, LoadError> {
         addr: server.addr.into(),
         pids: Vec::new(),
     };
-    let plan = Plan {
-        requests: vec![Request::new("floor", REQUEST)],
-        scenario: None,
-        pacing: Pacing::closed(),
-        connections,
-        keep_alive: true,
-        warm_up: Duration::ZERO,
-        stop: Stop::Duration(time),
-        abort: None,
-        request_timeout: TIMEOUT,
-        connect_timeout: TIMEOUT,
-        drain: TIMEOUT,
-        seed: 0,
-    };
+    let requests = vec![Request::new("floor", REQUEST)];
+    let plan = Plan::closed(requests, connections, Stop::Duration(time), TIMEOUT);
     let result = run(&target, &plan, &mut ())?;
     let ok = result.outcomes.of(Outcome::Ok).max(1) as f64;
     Ok(Floor {

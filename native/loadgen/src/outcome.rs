@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::driver::Exchange;
+
 /// What became of one request. Exactly one of these is counted for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -105,8 +107,15 @@ impl Outcomes {
         }
     }
 
-    /// Notes why a request that was counted ended as it did.
-    pub(crate) fn note(&mut self, outcome: Outcome, detail: &str) {
+    /// Counts a request that is over, and why it ended as it did.
+    pub(crate) fn take(&mut self, exchange: &Exchange) {
+        self.count(exchange.outcome, exchange.status);
+        if let Some(detail) = exchange.fault.name() {
+            self.note(exchange.outcome, detail);
+        }
+    }
+
+    fn note(&mut self, outcome: Outcome, detail: &str) {
         let details = self.details.entry(outcome).or_default();
         match details.get_mut(detail) {
             Some(count) => *count += 1,

@@ -144,6 +144,30 @@ pub struct PairedPlan {
 }
 
 impl Plan {
+    /// A closed loop on connections that stay open, without a warm-up. Answering, connecting and the end may each take
+    /// as long as `timeout`.
+    pub fn closed(
+        requests: Vec<Request>,
+        connections: usize,
+        stop: Stop,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            requests,
+            scenario: None,
+            pacing: Pacing::closed(),
+            connections,
+            keep_alive: true,
+            warm_up: Duration::ZERO,
+            stop,
+            abort: None,
+            request_timeout: timeout,
+            connect_timeout: timeout,
+            drain: timeout,
+            seed: 0,
+        }
+    }
+
     /// Who sends what.
     pub(crate) fn scenario(&self) -> Cow<'_, Scenario> {
         match &self.scenario {

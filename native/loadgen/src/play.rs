@@ -1,6 +1,5 @@
 //! Who sends what next: plays a [`Scenario`], flow by flow and step by step.
 
-use crate::pacer::Think;
 use crate::random::Random;
 use crate::scenario::{Feed, Scenario};
 use crate::users::Users;
@@ -67,11 +66,7 @@ impl<'p> Play<'p> {
     pub(crate) fn next_step(&mut self, connection: usize) -> Option<(usize, u64)> {
         let (flow, step) = self.places[connection]?;
         let step = self.scenario.flows[flow].steps[step];
-        let pause_ns = match step.pause {
-            Think::Never => 0,
-            pause => pause.pause_ns(&mut self.random),
-        };
-        Some((step.request, pause_ns))
+        Some((step.request, step.pause.pause_ns(&mut self.random)))
     }
 
     /// The user begins a flow; its first request.
@@ -162,6 +157,7 @@ fn row_of(feed: &Feed, next_row: &mut usize, random: &mut Random) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pacer::Think;
     use crate::request::Request;
     use crate::scenario::{Flow, Step};
 

@@ -12,14 +12,13 @@ use std::time::Duration;
 use mio::{Interest, Registry, Token};
 
 use crate::clock::{as_ns, Clock};
-use crate::conn::{Connection, Job, State, Step};
+use crate::conn::{connect_outcome, Connection, Job, State, Step};
 use crate::control::Tally;
 use crate::driver::{Driver, Exchange, Fault, Next};
 use crate::outcome::Outcome;
 use crate::plan::Address;
-use crate::request::{Content, MethodTraits, Request};
+use crate::request::{MethodTraits, Request};
 use crate::response::Sink;
-use crate::tls::is_tls_error;
 use crate::transport::Stream;
 use crate::users::Users;
 use crate::wait::Ready;
@@ -289,7 +288,7 @@ impl<'r> Pool<'r> {
         connection.is_rendered = self.users.render(index, request, is_retry, out);
         connection.state = State::Busy;
         connection.reader.begin(self.methods[request].is_head);
-        let step = connection.write(fixed_bytes(&self.requests[request]));
+        let step = connection.write(self.requests[request].fixed_bytes());
         self.settle(index, step, driver);
     }
 
@@ -350,7 +349,7 @@ impl<'r> Pool<'r> {
         let Some(job) = connection.job else { return };
         let is_flushed = connection.stream.as_ref().is_none_or(Stream::is_flushed);
         if connection.state == State::Busy && (job.written < connection.len || !is_flushed) {
-            let step = connection.write(fixed_bytes(&self.requests[job.request]));
+            let step = connection.write(self.requests[job.request].fixed_bytes());
             self.settle(index, step, driver);
         }
     }
@@ -552,25 +551,5 @@ impl<D: Driver> Sink for Tap<'_, '_, D> {
     fn body(&mut self, bytes: &[u8]) {
         self.users.body(self.connection, bytes);
         self.driver.body(bytes);
-    }
-}
-
-/// The bytes of a request that needs not be put together.
-fn fixed_bytes(request: &Request) -> &[u8] {
-    match &request.content {
-        Content::Fixed(bytes) => bytes,
-        Content::Template(_) => &[],
-    }
-}
-
-fn connect_outcome(error: &io::Error) -> Outcome {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Outcome::ConnectRefused,
-        io::ErrorKind::TimedOut => Outcome::ConnectTimeout,
-        _ if is_tls_error(error) => Outcome::TlsFailed,
-        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-            Outcome::FdExhausted
-        }
-        _ => Outcome::ConnectFailed,
     }
 }

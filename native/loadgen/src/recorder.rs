@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use fastr_stats::SparseHistogram;
+use fastr_stats::{SparseHistogram, SAMPLES_BEYOND};
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use hdrhistogram::Histogram;
 
@@ -51,9 +51,14 @@ impl Recorder {
     }
 
     /// The time that the share `q` of all requests did not exceed, as plainly counted: whether enough samples lie
-    /// beyond it to be worth printing is said by [`Self::beyond`]. 0 when empty.
+    /// beyond it to be worth printing is said by [`Self::known_quantile_ns`]. 0 when empty.
     pub fn quantile_ns(&self, q: f64) -> u64 {
         self.histogram.value_at_quantile(q).min(self.max_ns())
+    }
+
+    /// The same where enough samples lie beyond it to mean anything. None: there are too few.
+    pub fn known_quantile_ns(&self, q: f64) -> Option<u64> {
+        (self.beyond(q) >= SAMPLES_BEYOND).then(|| self.quantile_ns(q))
     }
 
     /// How many samples rank above the quantile `q`.

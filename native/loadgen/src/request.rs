@@ -96,6 +96,14 @@ impl Request {
         }
     }
 
+    /// Its bytes, where they need not be put together; else none.
+    pub(crate) fn fixed_bytes(&self) -> &[u8] {
+        match &self.content {
+            Content::Fixed(bytes) => bytes,
+            Content::Template(_) => &[],
+        }
+    }
+
     pub(crate) fn traits(&self) -> MethodTraits {
         let method = self.first_bytes().split(|&byte| byte == b' ').next();
         MethodTraits {

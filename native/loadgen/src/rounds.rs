@@ -72,10 +72,7 @@ impl Driver for Rounds {
     }
 
     fn done(&mut self, exchange: &Exchange) {
-        self.outcomes.count(exchange.outcome, exchange.status);
-        if let Some(detail) = exchange.fault.name() {
-            self.outcomes.note(exchange.outcome, detail);
-        }
+        self.outcomes.take(exchange);
         if exchange.outcome == Outcome::Ok {
             self.slice.ok += 1;
             self.latencies_ns.push(exchange.latency_ns);

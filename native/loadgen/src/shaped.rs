@@ -209,6 +209,20 @@ impl<'p> Shaped<'p> {
         self.known.or_else(|| self.batches.as_ref()?.0.precision())
     }
 
+    /// Takes a good answer for what is to be known, and ends the load once it is. The precision is worked out only when
+    /// a batch has ended.
+    fn learn(&mut self, since_start_ns: u64, exchange: &Exchange) {
+        let Some((batches, within)) = &mut self.batches else {
+            return;
+        };
+        if batches.record(since_start_ns, exchange.response_ns) {
+            self.known = batches.precision().filter(|known| known <= within);
+        }
+        if self.known.is_some() {
+            self.limit = Limit::Until(exchange.ended_ns.min(self.limit.end_ns()));
+        }
+    }
+
     fn is_aborted(&self, now_ns: u64) -> bool {
         self.abort.is_some_and(|abort| {
             now_ns - self.started_ns >= as_ns(abort.grace)
@@ -254,15 +268,11 @@ impl Driver for Shaped<'_> {
     fn done(&mut self, exchange: &Exchange) {
         let is_good = exchange.outcome == Outcome::Ok;
         self.play.over(exchange.connection, is_good);
-        self.outcomes.count(exchange.outcome, exchange.status);
+        self.outcomes.take(exchange);
         let is_unsent = exchange.outcome == Outcome::Unfinished && exchange.latency_ns == 0;
         self.unsent += u64::from(self.is_open && is_unsent);
         let result = &mut self.per_request[exchange.request];
-        result.outcomes.count(exchange.outcome, exchange.status);
-        if let Some(detail) = exchange.fault.name() {
-            self.outcomes.note(exchange.outcome, detail);
-            result.outcomes.note(exchange.outcome, detail);
-        }
+        result.outcomes.take(exchange);
         if is_good {
             result.ok += 1;
             result.histogram.record(exchange.latency_ns);
@@ -278,16 +288,8 @@ impl Driver for Shaped<'_> {
         let since_start_ns = exchange.ended_ns.saturating_sub(self.started_ns);
         self.series
             .record(since_start_ns, is_good.then_some(exchange.response_ns));
-        if let (true, Some((batches, within))) = (is_good, &mut self.batches) {
-            let ended = batches.record(since_start_ns, exchange.response_ns);
-            let known = batches
-                .precision()
-                .filter(|known| ended && self.known.is_none() && known <= within);
-            if known.is_some() {
-                self.known = known;
-                let end_ns = exchange.ended_ns.min(self.limit.end_ns());
-                self.limit = Limit::Until(end_ns);
-            }
+        if is_good && self.known.is_none() {
+            self.learn(since_start_ns, exchange);
         }
         match exchange.outcome.is_connect_failure() {
             true => self.refused += 1,

@@ -115,8 +115,8 @@ fn run_spinning(
     let clock = Clock::start();
     let planned_ns = as_ns(plan.warm_up).saturating_add(planned_ns(plan.stop));
     let mut ticker = Ticker::new(control, Phase::Stretch, planned_ns);
-    let mut reactor = reactor(target, plan, clock)?;
     let scenario = plan.scenario();
+    let mut reactor = reactor(target, plan, &scenario, clock)?;
     let pacer = plan.pacing.pacer(plan.connections, plan.seed);
     let mut shaped = Shaped::new(plan, &scenario, pacer);
     let prepared = prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)
@@ -195,9 +195,9 @@ pub fn warm_up(
     let clock = Clock::start();
     let max_ns = as_ns(rule.max);
     let mut ticker = Ticker::new(control, Phase::WarmUp, max_ns);
-    let mut reactor = reactor(target, plan, clock)?;
-    let closed = Pacing::closed();
     let scenario = plan.scenario();
+    let mut reactor = reactor(target, plan, &scenario, clock)?;
+    let closed = Pacing::closed();
     let mut shaped = Shaped::new(plan, &scenario, closed.pacer(plan.connections, plan.seed));
     prepare(&mut reactor, &mut shaped, plan, &scenario, &mut ticker)?;
     let mut windows_rps = Vec::new();
@@ -220,14 +220,18 @@ pub fn warm_up(
     })
 }
 
-fn reactor<'p>(target: &Target, plan: &'p Plan, clock: Clock) -> Result<Reactor<'p>, LoadError> {
+fn reactor<'p>(
+    target: &Target,
+    plan: &'p Plan,
+    scenario: &Scenario,
+    clock: Clock,
+) -> Result<Reactor<'p>, LoadError> {
     let settings = Settings {
         keep_alive: plan.keep_alive,
         request_timeout: plan.request_timeout,
         connect_timeout: plan.connect_timeout,
     };
     let mut reactor = Reactor::new(target.addr.clone(), &plan.requests, settings, clock)?;
-    let scenario = plan.scenario();
     reactor.pool.equip_users(scenario.slots, scenario.cookies);
     reactor.pool.resize(plan.connections);
     Ok(reactor)
@@ -321,19 +325,11 @@ mod tests {
     use std::time::Duration;
 
     fn plan(pacing: Pacing) -> Plan {
+        let requests = vec![Request::new("one", "GET / HTTP/1.1\r\n\r\n")];
         Plan {
-            requests: vec![Request::new("one", "GET / HTTP/1.1\r\n\r\n")],
-            scenario: None,
             pacing,
-            connections: 2,
-            keep_alive: true,
-            warm_up: Duration::ZERO,
-            stop: Stop::Requests(50),
-            abort: None,
-            request_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
             seed: 1,
+            ..Plan::closed(requests, 2, Stop::Requests(50), Duration::from_secs(30))
         }
     }
 

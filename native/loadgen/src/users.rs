@@ -3,7 +3,7 @@
 //! Requests are fixed bytes and answers are judged by their status alone wherever the plan asks for no more; then
 //! none of this costs anything but a branch.
 
-use crate::check::{examine, wanted_headers, Seen};
+use crate::check::{examine, wanted_headers, Check, Seen};
 use crate::driver::Fault;
 use crate::jar::Jar;
 use crate::outcome::Outcome;
@@ -110,7 +110,7 @@ impl<'p> Users<'p> {
         }
         user.request = request;
         user.keeps_body = plan.captures.iter().any(|capture| capture.reads_body())
-            || (user.is_checked && plan.checks.iter().any(|check| check.reads_body()));
+            || user.checks(plan).iter().any(|check| check.reads_body());
         user.is_too_long = false;
         match user.body.capacity() > MOST_SPARE_BYTES {
             true => user.body = Vec::new(),
@@ -150,11 +150,7 @@ impl<'p> Users<'p> {
         }
         let user = &mut self.users[connection];
         let request = &self.requests[user.request];
-        let checks = if user.is_checked {
-            &request.checks[..]
-        } else {
-            &[]
-        };
+        let checks = user.checks(request);
         for name in wanted_headers(checks, &request.captures) {
             let found = headers
                 .iter()
@@ -210,11 +206,7 @@ impl<'p> Users<'p> {
             body_bytes: answer.body_bytes,
             headers: &user.headers,
         };
-        let checks = if user.is_checked {
-            &request.checks[..]
-        } else {
-            &[]
-        };
+        let checks = user.checks(request);
         match examine(checks, &request.captures, &seen, &mut user.values) {
             Ok(()) => (Outcome::Ok, Fault::None),
             Err(words) => (Outcome::CheckFailed, Fault::Check(words)),
@@ -223,6 +215,14 @@ impl<'p> Users<'p> {
 }
 
 impl User {
+    /// Those of the request that its answer is held against.
+    fn checks<'c>(&self, request: &'c Request) -> &'c [Check] {
+        match self.is_checked {
+            true => &request.checks,
+            false => &[],
+        }
+    }
+
     /// Keeps the path of a request, without its query.
     fn note_path(&mut self, request: &[u8]) {
         let target = request.split(|&byte| byte == b' ').nth(1).unwrap_or(b"/");
@@ -262,7 +262,6 @@ fn add_cookies(request: &[u8], cookies: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Check;
 
     const GET: &[u8] = b"GET /shop/cart?x=1 HTTP/1.1\r\nhost: test\r\n\r\n";
 

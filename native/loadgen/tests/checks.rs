@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastr_loadgen::{
-    once, pattern, run, run_paired, Check, Expect, Form, LoadError, LoadResult, Outcome,
-    PairedPlan, Request, Source, Template,
+    once, pattern, run, run_paired, Check, Expect, Form, LoadError, LoadResult, Outcome, Request,
+    Source, Template,
 };
 use flows::{capturing, flow, get_with, json, playing, post, scenario, text};
-use server::{answer, get, plan, Server};
+use server::{answer, get, paired_plan, plan, Server};
 use sha2::{Digest, Sha256};
 
 const BODY: &str = r#"{"items":[{"id":7,"name":"apple"}],"a/b":null,"price":1.5}"#;
@@ -246,21 +246,6 @@ fn a_body_that_comes_in_any_pieces_is_looked_at_as_a_whole() {
     ];
     let result = run(&server.target(), &plan, &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 6, "{:?}", result.outcomes);
-}
-
-fn paired_plan(requests: [Vec<Request>; 2]) -> PairedPlan {
-    PairedPlan {
-        requests,
-        connections: [2, 2],
-        per_side: Duration::from_millis(60),
-        min_slice: Duration::from_millis(2),
-        max_round: Duration::from_secs(60),
-        core_turn: None,
-        seed: 1,
-        chunks: 2,
-        request_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
-    }
 }
 
 #[test]

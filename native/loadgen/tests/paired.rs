@@ -15,20 +15,14 @@ use fastr_loadgen::{
     run_paired, Control, Halt, LoadError, Outcome, PairedPlan, PairedResult, Phase, Progress, Side,
     Target,
 };
-use server::{get, nobody, Server, OK};
+use server::{get, nobody, paired_plan, Server, OK};
 
 fn plan() -> PairedPlan {
     PairedPlan {
-        requests: [vec![get("/a")], vec![get("/b")]],
         connections: [4, 4],
         per_side: Duration::from_millis(150),
-        min_slice: Duration::from_millis(2),
-        max_round: Duration::from_secs(60),
-        core_turn: None,
-        seed: 1,
         chunks: 4,
-        request_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
+        ..paired_plan([vec![get("/a")], vec![get("/b")]])
     }
 }
 

@@ -14,7 +14,7 @@ use fastr_loadgen::{
     Scenario, Stop,
 };
 use flows::{flow, playing, scenario};
-use server::{get, Server, OK};
+use server::{get, paired_plan, Server, OK};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -84,16 +84,9 @@ fn progress_of_a_paired_run_goes_on_after_its_calibration() {
     };
     let (a, b) = (slow(), slow());
     let plan = PairedPlan {
-        requests: [vec![get("/a")], vec![get("/b")]],
         connections: [8, 8],
         per_side: 150 * MS,
-        min_slice: 2 * MS,
-        max_round: Duration::from_secs(60),
-        core_turn: None,
-        seed: 1,
-        chunks: 2,
-        request_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
+        ..paired_plan([vec![get("/a")], vec![get("/b")]])
     };
     let mut shown = Shown::default();
     run_paired(&[a.target(), b.target()], &plan, &mut shown).unwrap();

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use certs::{target, Authority};
 use fastr_loadgen::{
-    once, run, run_paired, Check, EarlyEnd, LoadError, LoadResult, Outcome, PairedPlan, Plan,
-    Roots, Stop, Target, Tls,
+    once, run, run_paired, Check, EarlyEnd, LoadError, LoadResult, Outcome, Plan, Roots, Stop,
+    Target, Tls,
 };
 use rcgen::CertificateParams;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig, ALL_VERSIONS};
-use server::{answer, get, nobody, plan, Server, OK};
+use server::{answer, get, nobody, paired_plan, plan, Server, OK};
 
 /// Answers every request well, encrypted.
 fn answering(config: Arc<ServerConfig>) -> Server {
@@ -374,18 +374,7 @@ fn a_stretch_by_time_counts_what_the_server_counts() {
 fn two_encrypted_servers_are_loaded_in_turn() {
     let authority = Authority::new();
     let [a, b] = [(); 2].map(|()| answering(authority.usual()));
-    let plan = PairedPlan {
-        requests: [vec![get("/a")], vec![get("/b")]],
-        connections: [2, 2],
-        per_side: Duration::from_millis(60),
-        min_slice: Duration::from_millis(2),
-        max_round: Duration::from_secs(60),
-        core_turn: None,
-        seed: 1,
-        chunks: 2,
-        request_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
-    };
+    let plan = paired_plan([vec![get("/a")], vec![get("/b")]]);
     let targets = [&a, &b].map(|server| authority.target(server.addr));
     let result = run_paired(&targets, &plan, &mut ()).unwrap();
     for (side, server) in result.sides.iter().zip([&a, &b]) {

@@ -1,7 +1,7 @@
 //! Response times as counts in buckets, the form in which the generator's recorder hands them over.
 
 /// Samples that have to lie beyond a quantile before its value means anything.
-const SAMPLES_BEYOND: u128 = 10;
+pub const SAMPLES_BEYOND: u64 = 10;
 
 /// A histogram that lists only its occupied buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ impl SparseHistogram {
 pub fn quantile(histograms: &[&SparseHistogram], q: f64) -> Option<u64> {
     let samples: u128 = histograms.iter().map(|one| one.samples()).sum();
     let rank = rank(q, samples)?;
-    if samples - rank < SAMPLES_BEYOND {
+    if samples - rank < u128::from(SAMPLES_BEYOND) {
         return None;
     }
     let mut buckets: Vec<(u64, u64)> = histograms

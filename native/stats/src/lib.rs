@@ -44,7 +44,7 @@ pub use change::{
 pub use distribution::{bonferroni, normal_quantile, student_t_quantile};
 pub use epoch::{epoch_estimate, EpochEstimate};
 pub use error::StatsError;
-pub use histogram::{quantile, SparseHistogram};
+pub use histogram::{quantile, SparseHistogram, SAMPLES_BEYOND};
 pub use judge::{judge, Judgement, Rule, Verdict};
 pub use look::{chance_of_red, extrapolated};
 pub use precision::relative_half_width;

@@ -12,10 +12,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use fastr_loadgen::{Pacing, Plan, Request, Stop, Target};
+use fastr_loadgen::{PairedPlan, Plan, Request, Stop, Target};
 use rustls::{ServerConfig, ServerConnection};
 
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Far longer than anything takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server on a free port of the loopback interface.
 pub(crate) struct Server {
@@ -417,18 +420,25 @@ pub(crate) fn get(path: &str) -> Request {
 }
 
 pub(crate) fn plan(connections: usize, requests: u64) -> Plan {
+    let stop = Stop::Requests(requests);
     Plan {
-        requests: vec![get("/")],
-        scenario: None,
-        pacing: Pacing::closed(),
-        connections,
-        keep_alive: true,
-        warm_up: Duration::ZERO,
-        stop: Stop::Requests(requests),
-        abort: None,
-        request_timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(30),
         seed: 1,
+        ..Plan::closed(vec![get("/")], connections, stop, TIMEOUT)
+    }
+}
+
+/// Two servers in turn, on two connections each.
+pub(crate) fn paired_plan(requests: [Vec<Request>; 2]) -> PairedPlan {
+    PairedPlan {
+        requests,
+        connections: [2, 2],
+        per_side: Duration::from_millis(60),
+        min_slice: Duration::from_millis(2),
+        max_round: Duration::from_secs(60),
+        core_turn: None,
+        seed: 1,
+        chunks: 2,
+        request_timeout: TIMEOUT,
+        connect_timeout: TIMEOUT,
     }
 }

@@ -4,9 +4,6 @@ use fastr_loadgen::Recorder;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// A quantile is told only when at least this many samples lie beyond it.
-const SAMPLES_BEYOND: u64 = 10;
-
 /// Times in nanoseconds.
 #[pyclass(frozen, module = "pytest_fastr._native")]
 #[derive(Clone)]
@@ -58,5 +55,5 @@ pub(super) fn quantile_ns(times: &Recorder, q: f64) -> PyResult<Option<u64>> {
             "{q} is no quantile: give a share between 0 and 1"
         )));
     }
-    Ok((times.beyond(q) >= SAMPLES_BEYOND).then(|| times.quantile_ns(q)))
+    Ok(times.known_quantile_ns(q))
 }

@@ -28,19 +28,11 @@ fn requests(given: &[PyRef<'_, Request>]) -> Vec<fastr_loadgen::Request> {
 impl ConnectionPlan {
     fn plan(&self, requests: Vec<fastr_loadgen::Request>, stop: Stop) -> Plan {
         Plan {
-            requests,
-            scenario: None,
-            pacing: fastr_loadgen::Pacing::closed(),
-            connections: self.connections,
             keep_alive: self.keep_alive,
-            warm_up: Duration::ZERO,
-            stop,
-            abort: None,
-            request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
             // What is in flight ends by its own timeout before.
             drain: Duration::MAX,
-            seed: 0,
+            ..Plan::closed(requests, self.connections, stop, self.request_timeout)
         }
     }
 }
