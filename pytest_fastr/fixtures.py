@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -307,32 +308,32 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     return app_source(app, state.config, request.config.rootpath), settings
 
 
+@contextmanager
+def _source(request: pytest.FixtureRequest) -> Iterator[tuple[PluginState, AppSource, MarkerSettings]]:
+    """The application of a test. One that only this test has is ended behind it."""
+    state = request.config.stash[STATE]
+    source, settings = _source_of(request, state)
+    yield state, source, settings
+    if source.is_object:
+        state.pool.release(source)
+
+
 @pytest.fixture
 def perf(request: pytest.FixtureRequest) -> Iterator[Perf]:
     """Measures requests of the application under test: ``perf.get("/items")``."""
-    state = request.config.stash[STATE]
-    source, settings = _source_of(request, state)
-    yield Perf(request.node, source, settings, state)
-    if source.is_object:
-        state.pool.release(source)
+    with _source(request) as (state, source, settings):
+        yield Perf(request.node, source, settings, state)
 
 
 @pytest.fixture
 def perf_load(request: pytest.FixtureRequest) -> Iterator[PerfLoad]:
     """Plays scenarios on the application under test: ``perf_load(scenario, rate=200, limits=["p99<50ms"])``."""
-    state = request.config.stash[STATE]
-    source, settings = _source_of(request, state)
-    yield PerfLoad(request.node, source, settings.shape.users, settings.shape.duration_s, state)
-    if source.is_object:
-        state.pool.release(source)
+    with _source(request) as (state, source, settings):
+        yield PerfLoad(request.node, source, settings.shape.users, settings.shape.duration_s, state)
 
 
 @pytest.fixture
 def perf_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The base URL of the application under test, for ordinary HTTP tests."""
-    state = request.config.stash[STATE]
-    source, _ = _source_of(request, state)
-    server = state.pool.candidate(source)
-    yield server.url
-    if source.is_object:
-        state.pool.release(source)
+    with _source(request) as (state, source, _):
+        yield state.pool.candidate(source).url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 import re
@@ -22,13 +21,13 @@ from pytest_fastr import _native
 from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError, ReportError
 from pytest_fastr.gate.atomic_file import replace_file
-from pytest_fastr.load.limits import Limit, LimitResult, errors_are_limited, hold, parse_limit_text
+from pytest_fastr.load.limits import Limit, LimitResult, hold, parse_limit_text, why_refused
 from pytest_fastr.load.request import RequestSpec, build_request
 from pytest_fastr.load.result import QUANTILES, LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
 from pytest_fastr.load.scenario import Scenario, scenario
 from pytest_fastr.load.search import RateSearch, search_rate
-from pytest_fastr.load.shape import Closed, Open, Precision, Shape, check_rate, parse_pause, parse_stages
+from pytest_fastr.load.shape import Closed, Open, Precision, Shape, check_rate, closed_loop, parse_pause, parse_stages
 from pytest_fastr.load.url import LoadTarget, parse_target
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import to_json
@@ -142,10 +141,7 @@ def run(args: argparse.Namespace) -> int:
 def _exit_code(report: LoadReport, limits: tuple[LimitResult, ...]) -> int:
     if report.ended_early == "stopped":
         return INTERRUPTED
-    void = any(note.level == "void" for note in report.notes)
-    kept = all(one.kept for one in limits)
-    errors_allowed = errors_are_limited(tuple(one.limit for one in limits))
-    return 1 if void or not kept or (report.errors and not errors_allowed) else 0
+    return int(bool(why_refused(report, limits)))
 
 
 def _search(
@@ -215,9 +211,7 @@ def _shape(args: argparse.Namespace) -> Shape:
         for option, given in (("--poisson", args.poisson), ("--max-queue", args.max_queue is not None)):
             if given and not args.find_rate:
                 raise LoadError(f"{option} belongs to a rate: give --rate too")
-        most = max((int(-(-stage.target // 1)) for stage in stages), default=users)
-        think = None if args.think is None else parse_pause(args.think, "--think")
-        return Closed(max(1, most if stages else users), think, stages)
+        return closed_loop(users, None if args.think is None else parse_pause(args.think, "--think"), stages)
     if args.think is not None:
         raise LoadError("--think belongs to users who wait for answers: leave --rate out, or --think")
     most_queued = None if args.max_queue is None else _count(args.max_queue, "--max-queue")
@@ -341,12 +335,10 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         headers[name.strip()] = value.strip()
     body = _body(args.body)
     if args.auth is not None:
-        user, colon, password = args.auth.partition(":")
-        if not colon:
+        if ":" not in args.auth:
             raise LoadError("--auth: write USER:PASSWORD")
         if "authorization" in {name.lower() for name in headers}:
             raise LoadError("give --auth or an Authorization header, not both")
-        headers["authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     request = build_request(
         args.method or ("GET" if body is None else "POST"),
         target.path,
@@ -359,6 +351,7 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         raise LoadError("--check-every says how often to --check: give a --check too")
     return replace(
         request,
+        auth=args.auth,
         close=args.no_keep_alive,
         checks=tuple(_check(text) for text in args.check),
         look_every=_count(args.check_every, "--check-every"),

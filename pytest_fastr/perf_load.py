@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pytest_fastr.load import RequestSpec, Scenario, describe_failures, scenario
 from pytest_fastr.load.limits import Limit, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.result import LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
-from pytest_fastr.load.shape import Closed, Open, Shape, check_rate, parse_pause, parse_stages
+from pytest_fastr.load.shape import Closed, Open, Shape, check_rate, closed_loop, parse_pause, parse_stages
 from pytest_fastr.load.url import LoadTarget
 from pytest_fastr.mount import ServerProcess
 from pytest_fastr.report.load_text import limit_words
@@ -158,8 +157,8 @@ class PerfLoad:
         elif poisson:
             raise LoadError("perf_load: poisson= belongs to a rate: give rate= too")
         else:
-            most = math.ceil(max((stage.target for stage in ramp), default=connections))
-            shape = Closed(max(1, most), None if think is None else parse_pause(think, "perf_load: think"), ramp)
+            pause = None if think is None else parse_pause(think, "perf_load: think")
+            shape = closed_loop(connections, pause, ramp)
         lasting = sum(stage.duration_s for stage in ramp) or self._duration_s
         if duration is not None:
             lasting = parse_duration(duration, "perf_load: duration")
@@ -168,8 +167,8 @@ class PerfLoad:
 
 def _target(server: ServerProcess) -> LoadTarget:
     assert server.ready is not None  # a candidate is ready
-    host, port = server.ready.host, server.ready.port
-    return LoadTarget(server.url, f"{host}:{port}", "/", host, port, pids=(server.pid,))
+    address = server.ready.address
+    return LoadTarget(address.url, address.netloc, "/", address.host, address.port, pids=(server.pid,))
 
 
 def _load(plan: LoadPlan, target: LoadTarget, show: Show) -> LoadReport:
@@ -185,7 +184,7 @@ def _judge(outcome: LoadOutcome, server: ServerProcess) -> None:
     for note in report.notes:
         if note.level == "void" and report.ok:
             raise MeasurementError(f"{report.scenario}: {note.message}")
-    if not errors_are_limited(tuple(one.limit for one in outcome.limits)) or not report.ok:
+    if not errors_are_limited(outcome.limits) or not report.ok:
         _refuse(report, server, "failed under load")
     broken = [limit_words(one) for one in outcome.limits if not one.kept]
     if broken:

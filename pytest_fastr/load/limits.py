@@ -81,9 +81,20 @@ def hold(report: LoadReport, limits: tuple[Limit, ...]) -> tuple[LimitResult, ..
     return tuple(_hold(report, limit) for limit in limits)
 
 
-def errors_are_limited(limits: tuple[Limit, ...]) -> bool:
+def errors_are_limited(results: tuple[LimitResult, ...]) -> bool:
     """Whether a limit says how many requests may fail; without one none may."""
-    return any(limit.metric == "errors" for limit in limits)
+    return any(result.limit.metric == "errors" for result in results)
+
+
+def why_refused(report: LoadReport, results: tuple[LimitResult, ...]) -> str:
+    """Why a run is no success, in words: a limit that was not kept, failed requests where no limit allows them, or a
+    void note. Empty: it is one."""
+    for result in results:
+        if not result.kept:
+            return result.limit.text if result.is_known else f"{result.limit.text}: the run was too short to tell"
+    if report.errors and not errors_are_limited(results):
+        return f"{report.errors:,} request{'s' if report.errors > 1 else ''} failed"
+    return next((note.message for note in report.notes if note.level == "void"), "")
 
 
 def _hold(report: LoadReport, limit: Limit) -> LimitResult:

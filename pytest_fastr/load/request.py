@@ -51,8 +51,7 @@ class RequestSpec:
 
     def native(self, address: Address) -> _native.Request:
         """The request for a server at ``address``."""
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        return self.native_for(f"{host}:{address.port}")
+        return self.native_for(address.netloc)
 
     def native_for(self, host: str, slots: Mapping[str, int] | None = None) -> _native.Request:
         """The request for a server that is known as ``host``. ``slots`` has the placeholders that it uses, and the

@@ -82,15 +82,6 @@ class Generator:
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
-    """What became of requests: counts of each kind, of unexpected status codes, and of reasons by kind."""
-
-    outcomes: Mapping[str, int]
-    statuses: Mapping[int, int]
-    details: Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True, slots=True)
 class RequestReport:
     """One request of a scenario."""
 
@@ -99,7 +90,11 @@ class RequestReport:
     ok: int
     rps: float
     """Good answers a second."""
-    outcomes: Failures
+    outcomes: Mapping[str, int]
+    statuses: Mapping[int, int]
+    """Unexpected status codes."""
+    details: Mapping[str, Mapping[str, int]]
+    """By outcome: reasons, and how often."""
     service: Times
     response: Times
 
@@ -255,7 +250,9 @@ def _request_report(result: _native.RequestResult, duration_s: float) -> Request
         requests=result.ok + result.failed,
         ok=result.ok,
         rps=result.ok / duration_s if duration_s else 0.0,
-        outcomes=Failures(result.outcomes, result.statuses, result.details),
+        outcomes=result.outcomes,
+        statuses=result.statuses,
+        details=result.details,
         service=Times.of(result.service),
         response=Times.of(result.response),
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_fastr.load.limits import Limit, errors_are_limited, hold
+from pytest_fastr.load.limits import Limit, hold, why_refused
 from pytest_fastr.load.result import LoadReport
 
 TOLERANCE = 0.05
@@ -110,13 +110,6 @@ def _step(run: Callable[[float], LoadReport], limits: tuple[Limit, ...], rate: f
 
 
 def why_broken(report: LoadReport, limits: tuple[Limit, ...]) -> str:
-    """Why a rate was not kept: a broken limit, failed requests, a rate that was not reached. Empty: it was kept."""
-    for result in hold(report, limits):
-        if not result.kept:
-            return result.limit.text if result.is_known else f"{result.limit.text}: the run was too short to tell"
-    if report.errors and not errors_are_limited(limits):
-        return f"{report.errors:,} request{'s' if report.errors > 1 else ''} failed"
-    for note in report.notes:
-        if note.level == "void" or note.code in ("rate", "dropped"):
-            return note.message
-    return ""
+    """Why a rate was not kept: the run was refused, or the rate was not reached. Empty: it was kept."""
+    missed = (note.message for note in report.notes if note.code in ("rate", "dropped"))
+    return why_refused(report, hold(report, limits)) or next(missed, "")

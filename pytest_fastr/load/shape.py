@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -88,6 +89,12 @@ class Precision:
 
 HIGHEST_RATE = 1_000_000.0
 """More requests a second than any generator sends from one thread."""
+
+
+def closed_loop(users: int, think_s: tuple[float, float] | None, stages: tuple[Stage, ...]) -> Closed:
+    """Users of a closed loop: so many, or as many as the stages have at most."""
+    most = max((math.ceil(stage.target) for stage in stages), default=users)
+    return Closed(max(1, most), think_s, stages)
 
 
 def check_rate(rate: float, stages: tuple[Stage, ...], what: str) -> float:

@@ -52,10 +52,15 @@ class Address:
     port: int
 
     @property
+    def netloc(self) -> str:
+        """``HOST:PORT``, as in a URL and a Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The base URL, without a trailing slash."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{self.netloc}"
 
 
 class Runtime:

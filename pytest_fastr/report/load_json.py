@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 
 from pytest_fastr.load.limits import LimitResult
-from pytest_fastr.load.result import LoadReport, Times
+from pytest_fastr.load.result import LoadReport, RequestReport, Times
 from pytest_fastr.load.search import RateSearch
 
 SCHEMA_VERSION = 1
@@ -42,9 +42,7 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
         "errors": report.errors,
         "rps": report.rps,
         "scheduled": report.scheduled,
-        "outcomes": dict(report.outcomes),
-        "unexpected_statuses": {str(code): count for code, count in report.statuses.items()},
-        "failure_details": {kind: dict(details) for kind, details in report.details.items()},
+        **_outcomes(report),
         "bytes_received": report.bytes_received,
         "service_time_us": _times(report.service),
         "response_time_us": _times(report.response),
@@ -54,9 +52,7 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
                 "requests": one.requests,
                 "errors": one.errors,
                 "rps": one.rps,
-                "outcomes": dict(one.outcomes.outcomes),
-                "unexpected_statuses": {str(code): count for code, count in one.outcomes.statuses.items()},
-                "failure_details": {kind: dict(details) for kind, details in one.outcomes.details.items()},
+                **_outcomes(one),
                 "service_time_us": _times(one.service),
                 "response_time_us": _times(one.response),
             }
@@ -111,6 +107,14 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
             for one in limits
         ],
         "validity": [{"level": note.level, "code": note.code, "message": note.message} for note in report.notes],
+    }
+
+
+def _outcomes(report: LoadReport | RequestReport) -> dict[str, object]:
+    return {
+        "outcomes": dict(report.outcomes),
+        "unexpected_statuses": {str(code): count for code, count in report.statuses.items()},
+        "failure_details": {kind: dict(details) for kind, details in report.details.items()},
     }
 
 

@@ -142,7 +142,7 @@ def test_a_mix_is_exact_and_told_apart_by_name(shop: Shop, url: str) -> None:
     assert Counter(shop.targets()) == {"/a": 30, "/b": 10, "/fails": 10}
     by_name = {one.name: (one.requests, one.errors) for one in report.by_request}
     assert by_name == {"GET /a": (30, 0), "GET /b": (10, 0), "GET /fails": (10, 10)}
-    assert report.by_request[2].outcomes.statuses == {500: 10}
+    assert report.by_request[2].statuses == {500: 10}
     assert sum(one.response.count for one in report.by_request) == report.response.count
 
 
