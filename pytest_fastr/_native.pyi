@@ -162,7 +162,8 @@ def end_family(leader: int, mark: str = ...) -> None:
 
 _Part = bytes | tuple[str, int] | tuple[Literal["base64"], Sequence[bytes | tuple[str, int]]]
 """A piece of a template: bytes as they are; a slot and how its value is written, which is ``text`` (as it is),
-``field`` (a header field: control characters become spaces), ``url`` (percent-encoded), ``form`` (as in a form),
+``field`` (a header field: control characters become spaces), ``url`` (percent-encoded), ``link`` (a
+whole request target: path and query of a URL), ``form`` (as in a form),
 ``json_text`` (inside the quotes of a JSON string) or ``json_value`` (as JSON: text gets quotes, what was captured
 from JSON keeps its type); or other parts, in base64."""
 

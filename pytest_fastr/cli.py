@@ -7,15 +7,23 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from pytest_fastr import load_command
 from pytest_fastr.errors import ConfigError, FastrError, LoadError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is for who asks for it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="pytest-fastr", description="Performance tests for Python web apps.")
+    made = _Parser(prog="pytest-fastr", description="Performance tests for Python web apps.")
     made.add_argument("--version", action="version", version=f"pytest-fastr {version('pytest-fastr')}")
     commands = made.add_subparsers(dest="command", required=True)
     profile = commands.add_parser("profile", help="print this machine's hardware profile")

@@ -21,6 +21,7 @@ from pytest_fastr import _native
 from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError, ReportError
 from pytest_fastr.gate.atomic_file import replace_file
+from pytest_fastr.load.check import checked
 from pytest_fastr.load.limits import Limit, LimitResult, hold, parse_limit_text, why_refused
 from pytest_fastr.load.request import RequestSpec, build_request
 from pytest_fastr.load.result import QUANTILES, LoadReport
@@ -125,6 +126,9 @@ def run(args: argparse.Namespace) -> int:
             report = (search.highest or search.steps[-1]).report
         else:
             report = run_plan(plan, target, watch)
+    if report.ended_early == "stopped" and not report.requests:
+        sys.stderr.write("pytest-fastr: stopped before the load began; nothing was measured\n")
+        return INTERRUPTED
     results = hold(report, limits)
     if args.json != "-":
         width = min(shutil.get_terminal_size().columns, 100)
@@ -237,7 +241,7 @@ def _plan(args: argparse.Namespace, shape: Shape, target: LoadTarget) -> LoadPla
         precision=None if args.until is None else _precision(args.until),
         warm_up_s=0.0 if args.warm_up is None else _seconds(args.warm_up, "--warm-up"),
         keep_alive=not args.no_keep_alive,
-        drain_s=_seconds(args.drain, "--drain"),
+        drain_s=0.0 if re.fullmatch(r"0(ms|s|m)?", args.drain) else _seconds(args.drain, "--drain"),
         abort=abort,
         seed=secrets.randbits(32) if args.seed is None else args.seed % 2**64,
     )
@@ -353,7 +357,7 @@ def _request(args: argparse.Namespace, target: LoadTarget) -> RequestSpec:
         request,
         auth=args.auth,
         close=args.no_keep_alive,
-        checks=tuple(_check(text) for text in args.check),
+        checks=tuple(check for text in args.check for check in checked(_check(text), f"--check {text!r}")),
         look_every=_count(args.check_every, "--check-every"),
     )
 

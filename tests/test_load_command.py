@@ -169,7 +169,7 @@ def test_too_many_errors_end_the_run(url: str, capsys: pytest.CaptureFixture[str
         (["--check", "sha256:12"], "64_HEX_DIGITS"),
         (["--check", "status:200"], "known are"),
         (["--check", "matches:("], "regular expression"),
-        (["--check", "json:a=1"], "JSON pointer"),
+        (["--check", "json:a=1"], "--check 'json:a=1': "),
         (["--check-every", "0", "--check", "bytes:2"], "--check-every"),
         (["--check-every", "3"], "give a --check too"),
         (["--insecure"], "belong to an https URL"),
@@ -383,6 +383,15 @@ def test_https_is_loaded_from_a_server_that_proves_its_name(
     assert document(capsys, url, "--users", "2", "--requests", "10", "--insecure")["outcomes"] == {"ok": 10}
 
 
+def test_another_name_than_the_certificate_s_is_a_failure_with_a_hint(
+    https: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, trusted = https
+    address = url.replace("localhost", "127.0.0.1")
+    assert main(["load", address, "--users", "1", "--requests", "1", "--cacert", trusted]) == 1
+    assert "the URL must have a name that the certificate has" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_certificate_of_a_stranger_is_not_trusted(
     https: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -431,3 +440,26 @@ def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
     assert b"requests" in out
     # What was in flight is no failure of the server.
     assert b", 0 failed," in out
+
+
+def test_ctrl_c_before_the_load_begins_says_that_nothing_was_measured(url: str) -> None:
+    command = [sys.executable, "-m", "pytest_fastr.cli", "load", url, "--warm-up", "60s"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            while not SEEN:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert out == b""
+    assert err == b"pytest-fastr: stopped before the load began; nothing was measured\n"
+
+
+def test_without_a_drain_what_is_not_over_at_the_end_is_unfinished(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        result = document(capsys, url, "--rate", "10", "--users", "1", "--duration", "300ms", "--drain", "0", code=1)
+    assert result["outcomes"] == {"unfinished": 3}
+    assert result["duration_s"] < 5

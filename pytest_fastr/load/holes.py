@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Form = Literal["text", "field", "url", "form", "json_text", "json_value"]
+Form = Literal["text", "field", "url", "link", "form", "json_text", "json_value"]
 """How a value is written: see ``_Part`` of the native border."""
 
-_FORMS: tuple[Form, ...] = ("text", "field", "url", "form", "json_text", "json_value")
+_FORMS: tuple[Form, ...] = ("text", "field", "url", "link", "form", "json_text", "json_value")
 _PLACEHOLDER = re.compile(r"(?P<dollars>\$+)\{(?P<name>[^\W\d]\w*)\}", re.ASCII)
 # Nobody's own text has it, so that it cannot be taken for a placeholder.
 _MARK = f"fastrhole{secrets.token_hex(8)}"
 # A value that keeps its type stands alone in its quotes, which go with it.
-_HOLE = re.compile(rf'"{_MARK}5x(?P<value>[0-9a-f]+)z"|{_MARK}(?P<form>[0-4])x(?P<text>[0-9a-f]+)z')
+_HOLE = re.compile(rf'"{_MARK}6x(?P<value>[0-9a-f]+)z"|{_MARK}(?P<form>[0-5])x(?P<text>[0-9a-f]+)z')
 _HOLE_BYTES = re.compile(_HOLE.pattern.encode())
 
 
@@ -53,6 +53,19 @@ def mark(value: Any, form: Form) -> Any:
     if isinstance(value, (list, tuple)):
         return [mark(one, form) for one in value]
     return value
+
+
+def mark_path(path: Any) -> Any:
+    """A path with its placeholders marked. One that is nothing but a placeholder is a link of an answer."""
+    whole = _PLACEHOLDER.fullmatch(path) if isinstance(path, str) else None
+    is_link = isinstance(path, Var) or (whole is not None and whole["dollars"] == "$")
+    return mark(path, "link" if is_link else "url")
+
+
+def is_link(path: str) -> bool:
+    """Whether a marked path is a link."""
+    whole = _HOLE.fullmatch(path)
+    return whole is not None and whole["form"] == str(_FORMS.index("link"))
 
 
 def _replacement(found: re.Match[str], form: Form) -> str:

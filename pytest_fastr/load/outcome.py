@@ -24,11 +24,11 @@ _SELF_EXPLAINING = ("connect_refused", "fd_exhausted", "reset")
 _TLS_HINTS = (
     (
         "CaUsedAsEndEntity",
-        " (it is an authority's: make it with basicConstraints=CA:FALSE, or trust anyone: --insecure)",
+        " (it is an authority's own: trust it by --cacert FILE, or anyone: --insecure)",
     ),
     ("UnknownIssuer", " (trust its authority by --cacert FILE, or anyone: --insecure)"),
     ("BadSignature", " (trust its authority by --cacert FILE, or anyone: --insecure)"),
-    ("NotValidForName", " (the URL must have a name that the certificate has)"),
+    ("not valid for name", " (the URL must have a name that the certificate has)"),
     ("InvalidContentType", " (does it speak https there?)"),
 )
 _PROTOCOL_FAULTS = {

@@ -168,7 +168,7 @@ def build_request(
 
 
 def _target(path: str, params: Pairs | None) -> str:
-    if not path.startswith("/"):
+    if not path.startswith("/") and not holes.is_link(path):
         hint = " (the server's address comes from the mount)" if urlsplit(path).netloc else ""
         raise LoadError(f"path {path!r} must start with '/'{hint}")
     target = quote(path.partition("#")[0], safe=_TARGET_SAFE)

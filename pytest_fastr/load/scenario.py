@@ -109,7 +109,7 @@ def request(
     """A request of a scenario. ``${name}`` in any text or bytes is a placeholder; ``$${name}`` is plain ``${name}``.
 
     Args:
-        path: as after the host, starting with ``/``.
+        path: as after the host, starting with ``/``; or a single placeholder, whose value is a link to follow.
         params: added to the query.
         json: the body, as JSON.
         data: the body: a mapping as a form (or, with ``files``, as parts of it), bytes or text as they are.
@@ -141,7 +141,7 @@ def request(
     try:
         built = build_request(
             method,
-            holes.mark(path, "url"),
+            holes.mark_path(path),
             params=holes.mark(params, "url"),
             headers=marked_headers,
             json=holes.mark(json, "json_text"),

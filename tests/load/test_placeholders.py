@@ -63,6 +63,13 @@ def test_a_file_name_cannot_end_its_field() -> None:
     assert body[0].count(b'name="n"') == 2
 
 
+def test_a_path_that_is_one_placeholder_is_a_link() -> None:
+    for link in (load.get("${name}"), load.get(load.var("name"))):
+        assert link.name == "GET ${name}"
+        assert holes.parts(link.path.encode(), SLOTS) == [("link", 0)]
+    assert holes.parts(load.get("/${name}").path.encode(), SLOTS) == [b"/", ("url", 0)]
+
+
 def test_a_name_in_reports_shows_placeholders_and_the_query() -> None:
     assert load.get("/orders/${id}", params={"q": "${name}"}).name == "GET /orders/${id}?q=${name}"
     assert load.get("/a b").name == load.build_request("GET", "/a b").name
@@ -76,7 +83,8 @@ def test_a_measured_request_has_no_placeholders() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: load.get("${id}"), r"path '\${id}' must start with '/'"),
+        (lambda: load.get("${id}/a"), r"path '\${id}/a' must start with '/'"),
+        (lambda: load.get("$${id}"), r"path '\${id}' must start with '/'"),
         (lambda: load.get("/", headers={"x-${id}": "1"}), r"header name 'x-\${id}'"),
         (lambda: load.get("/", headers={"x": "${id}ж"}), r"value '\${id}ж' must be text in Latin-1"),
     ],

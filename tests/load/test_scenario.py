@@ -99,6 +99,13 @@ def test_a_value_goes_from_an_answer_to_the_next_request_of_the_same_user(shop: 
     assert report.requests == sum(shop.tokens.values())
 
 
+def test_a_link_of_an_answer_is_followed_on_the_server_that_is_loaded(shop: Shop, url: str) -> None:
+    rows = [{"next": link} for link in ("https://shop.example/items?page=2#end", "/items?page=3", "items")]
+    report = run(url, load.scenario(load.get("${next}", expect=None), feeds=[load.feed(rows)]), 3)
+    assert report.requests == 3
+    assert [request["target"] for request in shop.seen] == ["/items?page=2", "/items?page=3", "/items"]
+
+
 def test_every_place_of_a_request_takes_values_and_writes_them_as_it_must(shop: Shop, url: str) -> None:
     nasty = 'a b&"\\/é\n'
     rows = [{"who": nasty, "number": 7, "flag": True, "raw": b"\x00\xff"}]

@@ -37,6 +37,8 @@ pub enum Form {
     Field,
     /// In a URL: percent-encoded.
     Url,
+    /// As a whole request target: the path and query of a link, whose server is left out.
+    Link,
     /// In a form: percent-encoded, with `+` for spaces.
     Form,
     /// Inside the quotes of a JSON string.
@@ -138,6 +140,7 @@ impl Form {
                 _ => b' ',
             })),
             Self::Url => write_percent(bytes, None, out),
+            Self::Link => write_link(bytes, out),
             Self::Form => write_percent(bytes, Some(b'+'), out),
             Self::JsonText => write_json_text(bytes, out),
             Self::JsonValue if value.is_json => out.extend_from_slice(bytes),
@@ -163,6 +166,33 @@ fn write_percent(bytes: &[u8], space: Option<u8>, out: &mut Vec<u8>) {
                 HEX[usize::from(byte >> 4)],
                 HEX[usize::from(byte & 15)],
             ]),
+        }
+    }
+}
+
+/// Writes `https://server/path?query#part`, or what it has of it, as `/path?query`.
+fn write_link(link: &[u8], out: &mut Vec<u8>) {
+    let scheme = [&b"http:"[..], b"https:"].into_iter().find(|scheme| {
+        let start = link.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    let rest = &link[scheme.map_or(0, <[u8]>::len)..];
+    let ends = |bytes: &[u8], of: &[u8]| {
+        let end = bytes.iter().position(|byte| of.contains(byte));
+        end.unwrap_or(bytes.len())
+    };
+    let target = match rest.strip_prefix(b"//") {
+        Some(server) => &server[ends(server, b"/?#")..],
+        None => rest,
+    };
+    let target = &target[..ends(target, b"#")];
+    if !target.starts_with(b"/") {
+        out.push(b'/');
+    }
+    for &byte in target {
+        match byte {
+            b'!'..=b'~' => out.push(byte),
+            _ => write_percent(&[byte], None, out),
         }
     }
 }
@@ -214,6 +244,25 @@ mod tests {
         ] {
             let written = written(form, &nasty);
             assert_eq!(written, expected, "{form:?}: {}", written.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_on_the_same_server() {
+        for (link, target) in [
+            ("/next?page=2&a=%20", "/next?page=2&a=%20"),
+            ("https://shop.example:8080/next?page=2#top", "/next?page=2"),
+            ("HTTP://shop.example/next", "/next"),
+            ("//shop.example/next", "/next"),
+            ("http://shop.example", "/"),
+            ("http://shop.example?page=2", "/?page=2"),
+            ("next?url=http://other/", "/next?url=http://other/"),
+            ("/a:b//c", "/a:b//c"),
+            ("", "/"),
+            ("/a b\r\n\u{e9}", "/a%20b%0D%0A%C3%A9"),
+        ] {
+            let written = written(Form::Link, &text(link.as_bytes()));
+            assert_eq!(written.escape_ascii().to_string(), target, "{link}");
         }
     }
 

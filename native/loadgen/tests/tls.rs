@@ -16,7 +16,9 @@ use fastr_loadgen::{
     once, run, run_paired, Check, EarlyEnd, LoadError, LoadResult, Outcome, Plan, Roots, Stop,
     Target, Tls,
 };
-use rcgen::CertificateParams;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig, ALL_VERSIONS};
 use server::{answer, get, nobody, paired_plan, plan, Server, OK};
@@ -72,6 +74,57 @@ fn several_trusted_certificates_may_be_given() {
     let target = target(server.addr, "localhost", &roots);
     let result = run(&target, &plan(1, 5), &mut ()).unwrap();
     assert_eq!(result.outcomes.of(Outcome::Ok), 5);
+}
+
+/// A server whose certificate signed itself, as an authority's does, and what makes a client trust it.
+fn signed_by_itself(params: CertificateParams) -> (Server, Roots) {
+    let mut params = params;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let roots = Roots::Pem(certificate.pem().into_bytes());
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    (answering(Arc::new(config)), roots)
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_where_it_is_listed() {
+    let names = || CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let (server, roots) = signed_by_itself(names());
+    let result = run(
+        &target(server.addr, "localhost", &roots),
+        &plan(1, 5),
+        &mut (),
+    )
+    .unwrap();
+    assert_eq!(result.outcomes.of(Outcome::Ok), 5, "{:?}", result.outcomes);
+
+    let mut expired = names();
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let (old, roots_of_old) = signed_by_itself(expired);
+    for (refused, reason) in [
+        (
+            target(server.addr, "127.0.0.1", &roots),
+            "not valid for name",
+        ),
+        (target(old.addr, "localhost", &roots_of_old), "expired"),
+        (
+            target(server.addr, "localhost", &roots_of_old),
+            "CaUsedAsEndEntity",
+        ),
+    ] {
+        let details = nothing_but(Outcome::TlsFailed, &refused, &plan(1, 100));
+        assert!(
+            details.iter().all(|one| one.contains(reason)),
+            "{details:?}"
+        );
+    }
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn part(given: &Bound<'_, PyAny>) -> PyResult<Part> {
         "text" => Form::Text,
         "field" => Form::Field,
         "url" => Form::Url,
+        "link" => Form::Link,
         "form" => Form::Form,
         "json_text" => Form::JsonText,
         "json_value" => Form::JsonValue,
