@@ -43,6 +43,10 @@ class BaselineError(FastrError):
     """When stored baselines cannot be read, understood or written. Never means "there is no baseline"."""
 
 
+class RefError(FastrError):
+    """When another git ref cannot be found, checked out or prepared, or is not what runs."""
+
+
 class MeasurementError(FastrError):
     """When a measurement yields no number to trust: nothing was answered, or a counter is missing."""
 
