@@ -20,6 +20,7 @@ __all__ = [
     "Floor",
     "Generator",
     "Histogram",
+    "JudgeRule",
     "Judgement",
     "LoadResult",
     "Pacing",
@@ -37,12 +38,15 @@ __all__ = [
     "WarmUpResult",
     "end_family",
     "judge_against_sessions",
+    "judge_pair",
     "measure_floor",
     "once",
     "quantile_estimate",
+    "run_floor",
     "run_load",
     "run_paired",
     "session_estimate",
+    "stretch_quantile_estimate",
     "warm_up",
     "watch_lifeline",
 ]
@@ -385,6 +389,10 @@ class Side:
     @property
     def cpu_ns(self) -> int | None: ...
     @property
+    def idle_cpu_ns(self) -> int | None:
+        """What of it the server used during the other side's slices. None for a stretch, which has no other side."""
+
+    @property
     def peak_rss_bytes(self) -> int | None: ...
     @property
     def processes_changed(self) -> bool: ...
@@ -664,6 +672,12 @@ def session_estimate(epochs: Sequence[EpochEstimate], other_tests: Sequence[Sequ
 def quantile_estimate(epochs: Sequence[PairedResult], q: float, resamples: int, seed: int) -> SessionEstimate | None:
     """Log ratio of the pooled quantile ``q``, by block bootstrap. None when fewer than ten samples lie beyond it."""
 
+def stretch_quantile_estimate(
+    epochs: Sequence[Sequence[tuple[LoadResult, LoadResult]]], q: float, resamples: int, seed: int
+) -> SessionEstimate | None:
+    """Log ratio of the quantile ``q`` of response times over stretches of load on both sides, by bootstrap of pairs
+    of stretches. None when fewer than ten samples lie beyond it, and below five pairs."""
+
 @final
 class Judgement:
     """A comparison's outcome. ``change``, ``low``, ``high``, ``smallest_detectable`` are fractions (0.05 is +5 %)."""
@@ -684,23 +698,47 @@ class Judgement:
     def chance_of_red(self) -> float:
         """The chance (0 to 1) that the metric is called regressed once ``most_epochs`` are pooled."""
 
+@final
+class JudgeRule:
+    """How a metric is judged: ``limit`` is a fraction; ``false_alarm`` is one-sided and of this comparison alone.
+
+    ``most_epochs``: how many the test may come to have, and ``last_false_alarm`` what its last look may spend. A rule
+    that cannot be applied is refused when it is used.
+    """
+
+    def __new__(
+        cls,
+        *,
+        lower_is_better: bool,
+        limit: float,
+        false_alarm: float,
+        confidence: float,
+        most_epochs: int,
+        last_false_alarm: float,
+    ) -> JudgeRule: ...
+
 def judge_against_sessions(
     now: SessionEstimate,
     stored: Sequence[tuple[float, float]],
-    *,
     history: Sequence[Sequence[float]],
     prior_spread: float,
-    lower_is_better: bool,
-    limit: float,
-    false_alarm: float,
-    confidence: float,
-    most_epochs: int,
-    last_false_alarm: float,
+    rule: JudgeRule,
 ) -> Judgement:
     """Compares with stored sessions: the log ratio and the log ratio of totals of each.
 
     ``history``: the log ratios of every test of this hardware profile, from which the session-to-session spread is
-    learned; until there are ten it is at least ``prior_spread``. ``false_alarm`` is one-sided and of this comparison
-    alone. ``most_epochs``: how many the test may come to have, and ``last_false_alarm`` what its last look may
-    spend. Raises ValueError for values that are not numbers.
+    learned; until there are ten it is at least ``prior_spread``. Raises ValueError for values that are not numbers.
+    """
+
+def judge_pair(now: SessionEstimate, floor: tuple[float, float], rule: JudgeRule) -> Judgement:
+    """Compares the two sides of one session.
+
+    ``floor``: standard deviation and degrees of freedom of what runs differ by beyond their own errors. Raises
+    ValueError for values that are not numbers.
+    """
+
+def run_floor(equals: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """The floor for :func:`judge_pair`, learned from comparisons of equals: log ratio and standard error of each.
+
+    None without any. Raises ValueError for values that are not numbers.
     """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from pytest_fastr import load_command
+from pytest_fastr import load_command, selftest_command
 from pytest_fastr.errors import ConfigError, FastrError, LoadError
 from pytest_fastr.gate.profile import detect, render_profile
 
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="load a server and report how it did")
     load_command.add_arguments(load)
     load.set_defaults(run=load_command.run)
+    selftest = commands.add_parser("selftest", help="try the gate on this machine: red for a slowdown, green for none")
+    selftest_command.add_arguments(selftest)
+    selftest.set_defaults(run=selftest_command.run)
     return made
 
 

@@ -27,13 +27,56 @@ else:
 TABLE = "pytest-fastr"
 """The name of the table below `[tool]`."""
 
-DEFAULT_LIMITS: Mapping[str, float] = MappingProxyType(
-    {"cpu": 0.05, "throughput": 0.05, "p50": 0.05, "p90": 0.08, "p99": 0.15, "memory": 0.10}
-)
+DEFAULT_LIMITS: Mapping[str, float] = MappingProxyType({
+    "cpu": 0.05, "throughput": 0.05, "p50": 0.05, "p90": 0.08, "p99": 0.15, "memory": 0.10,
+    "rate_p50": 0.10, "rate_p90": 0.20, "rate_p99": 0.30,
+})  # fmt: skip
 """The change that counts as a regression of a stored baseline. Its keys are the known metrics."""
+
+DEFAULT_PAIRED_LIMITS: Mapping[str, float] = MappingProxyType({**DEFAULT_LIMITS, "cpu": 0.02, "throughput": 0.02})
+"""The change that counts as a regression of another git ref, measured in the same run."""
 
 DEFAULT_GATE: tuple[str, ...] = ("cpu", "throughput", "p99")
 """The metrics that decide a verdict unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbsoluteLimit:
+    """What a metric must stay below (``<``) or above (``>``), whatever the baseline: ``p99`` (p50, p90, p99, p999: of the
+    response time, in microseconds), ``cpu`` (microseconds a request), ``rps``, ``memory`` (bytes)."""
+
+    text: str
+    metric: str
+    sign: str
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What was said about limits: changes by metric, as fractions, and absolute limits by metric."""
+
+    changes: Mapping[str, float] = field(default_factory=dict)
+    absolute: Mapping[str, AbsoluteLimit] = field(default_factory=dict)
+
+    def over(self, other: Limits) -> Limits:
+        """These, and what they leave open as the other ones say."""
+        return Limits({**other.changes, **self.changes}, {**other.absolute, **self.absolute})
+
+    def of(self, paired: bool) -> Mapping[str, float]:
+        """The change that counts as a regression, for every metric."""
+        return {**(DEFAULT_PAIRED_LIMITS if paired else DEFAULT_LIMITS), **self.changes}
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstConfig:
+    """How another git ref is made into a server (table `against`)."""
+
+    prepare: str | None = None
+    """A command of the shell, run in its checkout."""
+    copy: tuple[str, ...] = ()
+    """Files and folders that git ignores and the app needs."""
+    env: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Added to the environment of one side's servers: `baseline` (the ref) or `candidate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +93,8 @@ class Config:
     """Load time per side, over all epochs (key `duration`)."""
     epochs: int = 6
     """Pairs of fresh server processes."""
-    limit: Mapping[str, float] = field(default_factory=lambda: DEFAULT_LIMITS)
-    """Metric to the fraction that counts as a regression; every known metric is in it."""
+    limit: Limits = field(default_factory=Limits)
+    """What counts as a regression, where it is not the default."""
     gate: tuple[str, ...] = DEFAULT_GATE
     """The metrics that decide."""
     false_alarm: float = 0.01
@@ -70,6 +113,10 @@ class Config:
     """Added to the environment of the server process."""
     mount: Literal["asgi"] = "asgi"
     """How the app becomes a server."""
+    budget_s: float = 600.0
+    """How long a session may measure (key `budget`)."""
+    against: AgainstConfig = field(default_factory=AgainstConfig)
+    """How another git ref is made into a server."""
 
 
 def load_config(rootdir: Path) -> Config:
@@ -134,17 +181,53 @@ def parse_limit(value: object, what: str) -> float:
     return fraction
 
 
-def parse_limits(value: object, what: str) -> dict[str, float]:
-    """A table of metric to limit; only the metrics that it names are in the result."""
+def parse_limits(value: object, what: str) -> Limits:
+    """A table of metric to limit: a change (``"2%"``) or, with a unit or a sign, an absolute one (``"50ms"``,
+    ``">2000"``), or a list of both."""
     if not isinstance(value, Mapping):
-        raise _refusal(value, what, 'a table, such as { cpu = "2%", p99 = "10%" }')
-    limits: dict[str, float] = {}
-    for metric, limit in value.items():
-        _check_metric(metric, what)
-        limits[metric] = parse_limit(limit, f"{what} of `{metric}`")
-    if limits.get("throughput", 0.0) >= 1:
+        raise _refusal(value, what, 'a table, such as { cpu = "2%", p99 = "50ms" }')
+    changes: dict[str, float] = {}
+    absolute: dict[str, AbsoluteLimit] = {}
+    for metric, given in value.items():
+        for limit in given if isinstance(given, list) else [given]:
+            known = _absolute_limit(metric, limit, f"{what} of `{metric}`")
+            if known is not None:
+                absolute[metric] = known
+                continue
+            _check_metric(metric, what)
+            changes[metric] = parse_limit(limit, f"{what} of `{metric}`")
+    if changes.get("throughput", 0.0) >= 1:
         raise ConfigError(f"{what} of `throughput` must be below 100 %: it cannot fall further")
-    return limits
+    return Limits(changes, absolute)
+
+
+_ABSOLUTE = re.compile(r"\s*([<>]?)\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|B|kB|MB|GB|KiB|MiB|GiB)?\s*", re.ASCII)
+_TIME_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
+_BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+# Metric to the units of its absolute limit, the side it must stay on, and an example.
+_ABSOLUTE_METRICS: Mapping[str, tuple[Mapping[str, float], str, str]] = {
+    **{name: (_TIME_US, "<", '"50ms"') for name in ("p50", "p90", "p99", "p999")},
+    "cpu": (_TIME_US, "<", '"300us"'),
+    "rps": ({"": 1.0}, ">", '">2000"'),
+    "memory": (_BYTES, "<", '"200MB"'),
+}
+
+
+def _absolute_limit(metric: object, value: object, what: str) -> AbsoluteLimit | None:
+    """The limit, if it is an absolute one."""
+    text = str(value) if isinstance(value, (int, float)) and metric == "rps" else value
+    match = _ABSOLUTE.fullmatch(text) if isinstance(text, str) else None
+    if metric not in ("rps", "p999") and (match is None or not (match[1] or match[3])):
+        return None
+    if metric not in _ABSOLUTE_METRICS:
+        raise ConfigError(f"{what} is {value!r}; absolute limits are known for {', '.join(_ABSOLUTE_METRICS)}")
+    units, sign, example = _ABSOLUTE_METRICS[str(metric)]
+    if match is None or (match[3] or "") not in units or match[1] not in ("", sign):
+        raise _refusal(value, what, f"an absolute limit, such as {example}")
+    bound = float(match[2]) * units[match[3] or ""]
+    if not bound > 0:
+        raise _refusal(value, what, f"above zero, such as {example}")
+    return AbsoluteLimit(f"{metric}{sign}{match[2]}{match[3] or ''}", str(metric), sign, bound)
 
 
 def parse_count(value: object, what: str) -> int:
@@ -197,8 +280,30 @@ def _probability(value: object, what: str) -> float:
     return probability
 
 
-def _merged_limits(value: object, what: str) -> Mapping[str, float]:
-    return MappingProxyType({**DEFAULT_LIMITS, **parse_limits(value, what)})
+def _against(value: object, what: str) -> AgainstConfig:
+    if not isinstance(value, Mapping):
+        raise _refusal(value, what, 'a table, such as { prepare = "make build", copy = [".env"] }')
+    parsers = {"prepare": _text('"make build"'), "copy": _texts, "env": _environments}
+    for name in value:
+        if name not in parsers:
+            raise ConfigError(f"{what}: unknown key `{name}`{_suggestion(str(name), parsers)}")
+    values: dict[str, Any] = {name: parsers[name](one, f"{what}: `{name}`") for name, one in value.items()}
+    return AgainstConfig(**values)
+
+
+def _texts(value: object, what: str) -> tuple[str, ...]:
+    parse = _text('".env"')
+    if not isinstance(value, list):
+        raise _refusal(value, what, 'a list of texts, such as [".env", "assets"]')
+    return tuple(str(parse(one, f"an entry of {what}")) for one in value)
+
+
+def _environments(value: object, what: str) -> Mapping[str, Mapping[str, str]]:
+    sides = ("baseline", "candidate")
+    if not isinstance(value, Mapping) or not set(value) <= set(sides):
+        example = 'a table a side, such as { baseline = { DB = "a.db" }, candidate = { DB = "b.db" } }'
+        raise _refusal(value, what, example)
+    return MappingProxyType({side: _environment(one, f"{what} of `{side}`") for side, one in value.items()})
 
 
 def _metrics(value: object, what: str) -> tuple[str, ...]:
@@ -229,7 +334,7 @@ _KEYS = (
     _Key("users", "users", parse_count),
     _Key("duration", "duration_s", parse_duration),
     _Key("epochs", "epochs", parse_count),
-    _Key("limit", "limit", _merged_limits),
+    _Key("limit", "limit", parse_limits),
     _Key("gate", "gate", _metrics),
     _Key("false_alarm", "false_alarm", _probability),
     _Key("inconclusive", "inconclusive", _choice("pass", "fail")),
@@ -239,6 +344,8 @@ _KEYS = (
     _Key("warmup_max", "warmup_max_s", parse_duration),
     _Key("env", "env", _environment),
     _Key("mount", "mount", _mount),
+    _Key("budget", "budget_s", parse_duration),
+    _Key("against", "against", _against),
 )
 
 

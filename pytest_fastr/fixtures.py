@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import Config, parse_count, parse_duration, parse_limits
+from pytest_fastr.config import Config, Limits, parse_count, parse_duration, parse_limits
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Samples, ask_once
-from pytest_fastr.gate.model import TestReport, Verdict
-from pytest_fastr.gate.session import Measurement
+from pytest_fastr.gate.model import TestReport, Verdict, worst
+from pytest_fastr.gate.tasks import Measurement
 from pytest_fastr.load import RequestSpec, build_request, failures
 from pytest_fastr.load.request import QueryValue
+from pytest_fastr.load.shape import check_rate
 from pytest_fastr.mount import AppRef, Launch, ServerProcess
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import check_asgi
@@ -28,22 +29,22 @@ from pytest_fastr.perf_load import PerfLoad
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
 DRAIN_SECONDS = 1.0
-MARKER_KEYS = ("users", "duration", "epochs", "limit", "app")
+MARKER_KEYS = ("users", "duration", "epochs", "rate", "limit", "app")
 
 
 class PerfResult:
     """What was measured for one request. Reading a number of a run without ``--perf`` skips the rest of the test."""
 
-    def __init__(self, status: int, report: TestReport | None, samples: Samples | None) -> None:
+    def __init__(self, status: int, reports: Sequence[TestReport] = (), samples: Samples | None = None) -> None:
         self.status = status
         """The status code of the answers."""
-        self._report = report
+        self._reports = tuple(reports)
         self._samples = samples
 
     def _measured(self) -> tuple[TestReport, Samples]:
-        if self._report is None or self._samples is None:
+        if not self._reports or self._samples is None:
             pytest.skip("needs --perf")
-        return self._report, self._samples
+        return self._reports[0], self._samples
 
     @property
     def rps(self) -> float:
@@ -86,18 +87,25 @@ class PerfResult:
 
     @property
     def verdict(self) -> Verdict:
-        """The gate's verdict on this request."""
-        return self._measured()[0].verdict
+        """The gate's verdict on this request: the worst one, where it is compared with several things."""
+        return worst(report.verdict for report in self.reports)
 
     @property
     def report(self) -> TestReport:
-        """Everything, as the JSON report has it."""
+        """Everything, as the JSON report has it; of several comparisons the first."""
         return self._measured()[0]
 
+    @property
+    def reports(self) -> tuple[TestReport, ...]:
+        """One report for each thing that it was compared with: another ref, the stored baseline."""
+        self._measured()
+        return self._reports
+
     def __repr__(self) -> str:
-        if self._report is None:
+        if not self._reports:
             return f"<PerfResult status={self.status}, not measured>"
-        return f"<PerfResult {self._report.nodeid} {self._report.verdict} rps={self._report.rps:.0f}>"
+        report = self._reports[0]
+        return f"<PerfResult {report.nodeid} {self.verdict} rps={report.rps:.0f}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ class MarkerSettings:
     """What ``@pytest.mark.perf(...)`` says, over what the configuration and the command line say."""
 
     shape: LoadShape
-    limits: Mapping[str, float]
+    limits: Limits
     app: Any
 
 
@@ -120,10 +128,9 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
             near = difflib.get_close_matches(unknown[0], MARKER_KEYS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(MARKER_KEYS)}"
             raise ConfigError(f"@pytest.mark.perf: unknown argument {unknown[0]!r}; {hint}")
-        limit = {
-            **given.get("limit", {}),
-            **parse_limits(mark.kwargs.get("limit", {}), "@pytest.mark.perf: `limit`"),
-        }
+        limit = parse_limits(mark.kwargs.get("limit", {}), "@pytest.mark.perf: `limit`").over(
+            given.get("limit", Limits())
+        )
         given = {**given, **mark.kwargs, "limit": limit}
     options = state.options
     duration = parse_duration(given["duration"], "@pytest.mark.perf: `duration`") if "duration" in given else None
@@ -133,8 +140,15 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
         epochs=options.epochs
         or (parse_count(given["epochs"], "@pytest.mark.perf: `epochs`") if "epochs" in given else config.epochs),
         warmup_max_s=config.warmup_max_s,
+        rate=None if given.get("rate") is None else _rate(given["rate"]),
     )
-    return MarkerSettings(shape, {**config.limit, **given.get("limit", {})}, given.get("app"))
+    return MarkerSettings(shape, given.get("limit", Limits()).over(config.limit), given.get("app"))
+
+
+def _rate(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"@pytest.mark.perf: `rate` is {value!r}; it must be requests a second, such as 500")
+    return check_rate(value, (), "@pytest.mark.perf: `rate`")
 
 
 def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
@@ -248,9 +262,9 @@ class Perf:
         try:
             ask_once(server, spec)
             if self._state.gate is None:
-                return PerfResult(expect, None, None)
-            report, samples = self._measure(nodeid, line, spec)
-            return PerfResult(expect, report, samples)
+                return PerfResult(expect)
+            reports, samples = self._measure(nodeid, line, spec)
+            return PerfResult(expect, reports, samples)
         except FastrError as error:
             self._failed(nodeid, line, error, server)
             raise
@@ -265,7 +279,7 @@ class Perf:
             self._failed(nodeid, line, error, None)
             raise
 
-    def _measure(self, nodeid: str, line: int, spec: RequestSpec) -> tuple[TestReport, Samples]:
+    def _measure(self, nodeid: str, line: int, spec: RequestSpec) -> tuple[tuple[TestReport, ...], Samples]:
         gate = self._state.gate
         assert gate is not None
         measurement = Measurement(
@@ -278,9 +292,10 @@ class Perf:
             limits=self._settings.limits,
         )
         with self._state.live.test(nodeid) as show:
-            report, samples = gate.run(measurement, show)
-        self._state.results_of(self._item).append(ItemResult(report, gate.outcome(report)))
-        return report, samples
+            reports, samples = gate.run(measurement, show)
+        results = self._state.results_of(self._item)
+        results += [ItemResult(report, gate.outcome(report)) for report in reports]
+        return reports, samples
 
     def _failed(self, nodeid: str, line: int, error: FastrError, server: ServerProcess | None) -> None:
         log = server.log_tail(self._log_start) if server is not None else ""
@@ -305,7 +320,9 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     if app is None:
         app = request.getfixturevalue("perf_app")
     app = state.config.app if app is None else app
-    return app_source(app, state.config, request.config.rootpath), settings
+    source = app_source(app, state.config, request.config.rootpath)
+    against = None if state.gate is None else state.gate.against
+    return source if against is None else against.candidate(source), settings
 
 
 @contextmanager

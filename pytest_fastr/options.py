@@ -5,13 +5,16 @@ Destinations start with ``fastr_``: another plugin treats every destination that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_fastr.config import Config, parse_duration
+from pytest_fastr.gate.tasks import WantedMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ class Options:
     epochs: int | None
     inconclusive: str | None
     new: str | None
+    against: str | None = None
+    against_python: str | None = None
+    mode: WantedMode | None = None
+    budget_s: float | None = None
+    equal: bool = False
+    reason: str | None = None
+    profile: bool = True
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -58,6 +68,31 @@ def add_options(parser: pytest.Parser) -> None:
         "--perf-new", choices=("pass", "fail"), dest="fastr_new",
         help="outcome of tests without a baseline (default: pass locally, fail in CI)",
     )  # fmt: skip
+    group.addoption(
+        "--perf-against", metavar="REF", dest="fastr_against",
+        help="measure another git ref in the same run and compare with it; merge-base: where this branch left its target",
+    )  # fmt: skip
+    group.addoption(
+        "--perf-against-python", metavar="PATH", dest="fastr_against_python",
+        help="the interpreter that serves the other ref (default: this one)",
+    )  # fmt: skip
+    group.addoption(
+        "--perf-mode", choices=("paired", "stored", "both"), dest="fastr_mode",
+        help="compare with --perf-against's ref, the stored baseline, or both (default: what there is)",
+    )  # fmt: skip
+    group.addoption("--perf-budget", metavar="TIME", dest="fastr_budget", help="how long the session may measure (10m)")
+    group.addoption(
+        "--perf-reason", metavar="TEXT", dest="fastr_reason",
+        help="with --perf-update: why a worse baseline is accepted",
+    )  # fmt: skip
+    group.addoption(
+        "--perf-aa", action="store_true", dest="fastr_equal",
+        help="compare every app with itself, and store what that says of this hardware",
+    )  # fmt: skip
+    group.addoption(
+        "--perf-no-profile", action="store_false", dest="fastr_profile",
+        help="do not look where the time of a regressed test went",
+    )  # fmt: skip
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -81,6 +116,9 @@ def read_options(config: pytest.Config) -> Options:
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
     _refuse_misleading_spaces(config)
+    given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal")}
+    _refuse_contradictions(perf, update, given)
+    budget = config.getoption("fastr_budget")
     return Options(
         perf=perf,
         update=update,
@@ -90,7 +128,29 @@ def read_options(config: pytest.Config) -> Options:
         epochs=epochs,
         inconclusive=config.getoption("fastr_inconclusive"),
         new=config.getoption("fastr_new"),
+        against=given["against"],
+        against_python=config.getoption("fastr_against_python"),
+        mode=given["mode"],
+        budget_s=None if budget is None else parse_duration(budget, "--perf-budget"),
+        equal=given["equal"],
+        reason=given["reason"],
+        profile=config.getoption("fastr_profile"),
     )
+
+
+def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
+    """Refuses options that would be ignored, or that ask for two things at once."""
+    against, equal = given["against"] is not None, bool(given["equal"])
+    if not perf and (against or equal or given["mode"] is not None):
+        raise pytest.UsageError("--perf-against, --perf-mode and --perf-aa say how --perf compares: give --perf too")
+    if given["mode"] in ("paired", "both") and not against:
+        raise pytest.UsageError(f"--perf-mode {given['mode']} needs another ref: give --perf-against REF")
+    if equal and (against or update):
+        raise pytest.UsageError("--perf-aa compares every app with itself: leave --perf-against and --perf-update out")
+    if update and against:
+        raise pytest.UsageError("--perf-update stores what this checkout costs: leave --perf-against out")
+    if given["reason"] is not None and not (update and given["reason"].strip()):
+        raise pytest.UsageError("--perf-reason says why --perf-update accepts a worse baseline: give both")
 
 
 def _refuse_misleading_spaces(config: pytest.Config) -> None:
@@ -101,7 +161,7 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in ("--perf-json", "--perf-baselines"):
+        if option in ("--perf-json", "--perf-baselines", "--perf-against-python"):
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

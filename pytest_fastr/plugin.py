@@ -19,12 +19,15 @@ from pytest_fastr import options as cli_options
 from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
 from pytest_fastr.fixtures import perf, perf_app, perf_load, perf_server
+from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
 from pytest_fastr.gate.profile import detect
+from pytest_fastr.gate.ref import resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
 from pytest_fastr.options import Options, add_options, baseline_folder
+from pytest_fastr.report.equals_text import equals_text
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import load_document
 from pytest_fastr.report.load_text import to_text
@@ -36,7 +39,7 @@ from pytest_fastr.state import STATE, LiveView, PluginState
 __all__ = ["perf", "perf_app", "perf_load", "perf_server"]
 
 MARKER = (
-    'perf(users=20, duration="10s", epochs=6, limit={"cpu": "2%"}, app="module:attr"): '
+    'perf(users=20, duration="10s", epochs=6, rate=500, limit={"cpu": "2%", "p99": "50ms"}, app="module:attr"): '
     "how a performance test is loaded and what it may cost"
 )
 
@@ -78,8 +81,25 @@ def _gate(config: pytest.Config, read: Options, settings: Config) -> GateSession
         in_ci=bool(os.environ.get("CI")),
     )
     store = BaselineStore(baseline_folder(settings, read, config.rootpath), profile)
-    gate_settings = GateSettings(settings.gate, settings.false_alarm, policy, read.update)
-    return GateSession(gate_settings, store, profile, config.rootpath)
+    gate_settings = GateSettings(
+        gated=settings.gate,
+        false_alarm=settings.false_alarm,
+        policy=policy,
+        update=read.update,
+        reason=read.reason,
+        equal=read.equal,
+        mode=read.mode,
+        budget_s=read.budget_s or settings.budget_s,
+        profile=read.profile,
+    )
+    return GateSession(gate_settings, store, profile, config.rootpath, _against(config, read, settings))
+
+
+def _against(config: pytest.Config, read: Options, settings: Config) -> Against | None:
+    if read.against is None:
+        return None
+    ref = resolve_ref(read.against, config.rootpath, os.environ)
+    return Against(ref, settings.against, config.rootpath, settings.baselines, read.against_python)
 
 
 def _live_line(config: pytest.Config) -> LiveLine:
@@ -108,19 +128,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Counts the perf tests: the false-alarm rate of the build is divided over them."""
-    gate = session.config.stash[STATE].gate
-    if gate is not None:
-        gate.expected_tests = sum("perf" in getattr(item, "fixturenames", ()) for item in session.items)
+    """Counts the perf tests, over which the build's time and its false-alarm rate are divided, and checks the other ref
+    out where there are any."""
+    state = session.config.stash[STATE]
+    gate = state.gate
+    if gate is None:
+        return
+    tests = sum("perf" in getattr(item, "fixturenames", ()) for item in session.items)
+    gate.expect(tests)
+    if tests and gate.against is not None and not session.config.option.collectonly:
+        try:
+            with state.live.test(gate.against.title) as show:
+                gate.against.check_out(os.environ, lambda phase: show(phase, 0.0, None))
+        except FastrError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """After the test function: fails the item for what the gate refused, or for an error in its own words."""
+    complaint = None
     try:
         result = yield
     except FastrError as error:
-        pytest.fail(_where(pyfuncitem, error) + str(error), pytrace=False)
+        complaint = _where(pyfuncitem, error) + str(error)
+    if complaint is not None:
+        # Not while the error is handled: it would be quoted too.
+        pytest.fail(complaint, pytrace=False)
     state = pyfuncitem.config.stash[STATE]
     red = [one.report for one in state.results.get(pyfuncitem.nodeid, ()) if one.outcome is Outcome.FAIL]
     if red:
@@ -135,7 +169,8 @@ def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, Any,
     try:
         return (yield)
     except FastrError as error:
-        pytest.fail(str(error), pytrace=False)
+        complaint = str(error)
+    pytest.fail(complaint, pytrace=False)
 
 
 def _where(item: pytest.Function, error: FastrError) -> str:
@@ -155,9 +190,17 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     finally:
         if state is not None:
             state.pool.close()
+            if state.gate is not None:
+                state.gate.close()
 
 
 def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    if gate.settings.equal:
+        try:
+            gate.store_equals()
+        except FastrError as error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            session.config.stash[_COMPLAINT] = str(error)
     if state.options.json is not None:
         try:
             write(_session_report(session.config, gate), state.options.json, _load_documents(state))
@@ -214,6 +257,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         if state.options.update:
             stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
+        if state.options.equal:
+            reporter.write_line(textwrap.fill(equals_text(state.gate.equals), writer.fullwidth))
     complaint = config.stash.get(_COMPLAINT, None)
     if complaint:
         reporter.write_line(complaint, red=True)

@@ -6,10 +6,13 @@ The one command line by which every server under test is started, baseline and c
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_fastr.mount.child import ParentPipes, run_server
+from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import AppRef
 
@@ -27,8 +30,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     made.add_argument("--drain-timeout", type=float, default=10.0, metavar="SECONDS")
     made.add_argument("--path", action="append", default=[], metavar="DIR", help="put before the import path")
+    made.add_argument("--moved", nargs=2, metavar=("CHECKOUT", "COPY"), help="import the checkout's code from the copy")
+    made.add_argument("--chdir", metavar="DIR", help="serve in this folder")
     made.add_argument("--limit", action="append", default=[], type=_limit, metavar="NAME=VALUE",
                       help="an engine limit, e.g. max_connections=1000 or header_timeout=5")  # fmt: skip
+    made.add_argument("--sample", type=Path, metavar="FILE", help="profile the server; written when told to stop")
     made.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     made.add_argument("--lifeline-fd", type=int, help=argparse.SUPPRESS)
     return made
@@ -39,6 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.path:
         sys.path[:] = [*args.path, *(entry for entry in sys.path if entry not in args.path)]
+    sample = args.sample and args.sample.absolute()
+    moved = None
+    if args.moved is not None:
+        moved = Moved(*(Path(place).resolve() for place in args.moved))
+        moved.install()
+    if args.chdir is not None:
+        os.chdir(args.chdir)
     options = ServeOptions(
         host=args.host,
         port=args.port,
@@ -48,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limits=dict(args.limit),
     )
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
-    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes)
+    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample)
 
 
 def _port(text: str) -> int:

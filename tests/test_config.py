@@ -10,7 +10,10 @@ import pytest
 
 from pytest_fastr.config import (
     DEFAULT_LIMITS,
+    AbsoluteLimit,
+    AgainstConfig,
     Config,
+    Limits,
     load_config,
     parse_config,
     parse_count,
@@ -40,7 +43,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     users = 8
     duration = "500ms"
     epochs = 3
-    limit = { cpu = "2%", p99 = 0.2 }
+    limit = { cpu = "2%", p99 = 0.2, rps = 2000 }
     gate = ["cpu", "memory"]
     false_alarm = "5%"
     inconclusive = "fail"
@@ -58,7 +61,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         users=8,
         duration_s=0.5,
         epochs=3,
-        limit={**DEFAULT_LIMITS, "cpu": 0.02, "p99": 0.2},
+        limit=Limits({"cpu": 0.02, "p99": 0.2}, {"rps": AbsoluteLimit("rps>2000", "rps", ">", 2000.0)}),
         gate=("cpu", "memory"),
         false_alarm=0.05,
         inconclusive="fail",
@@ -77,7 +80,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest_known_one() -> None:
 
 
 def test_a_key_like_no_other_is_refused_with_all_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown key `zzz`; known are app, baselines, "):
+    with pytest.raises(ConfigError, match="unknown key `zzz`; known are against, app, baselines, "):
         parse_config({"zzz": 1}, "here")
 
 
@@ -216,8 +219,62 @@ def test_a_throughput_cannot_be_limited_to_a_fall_of_all_of_it() -> None:
         parse_limits({"throughput": "100%"}, "it")
 
 
-def test_a_marker_s_limits_hold_only_what_it_names() -> None:
-    assert parse_limits({"cpu": "2%"}, "it") == {"cpu": 0.02}
+def test_a_limit_that_is_not_named_is_the_default_and_another_ref_is_held_to_less() -> None:
+    limits = parse_limits({"p99": "30%"}, "it")
+    assert limits.changes == {"p99": 0.3}
+    assert limits.of(paired=False) == {**DEFAULT_LIMITS, "p99": 0.3}
+    assert limits.of(paired=True)["cpu"] < limits.of(paired=False)["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "expected"),
+    [
+        ("p99", "50ms", AbsoluteLimit("p99<50ms", "p99", "<", 50_000.0)),
+        ("p99", "<50ms", AbsoluteLimit("p99<50ms", "p99", "<", 50_000.0)),
+        ("p999", "1.5 s", AbsoluteLimit("p999<1.5s", "p999", "<", 1_500_000.0)),
+        ("cpu", "300us", AbsoluteLimit("cpu<300us", "cpu", "<", 300.0)),
+        ("rps", ">2000", AbsoluteLimit("rps>2000", "rps", ">", 2000.0)),
+        ("rps", 2000, AbsoluteLimit("rps>2000", "rps", ">", 2000.0)),
+        ("memory", "200MB", AbsoluteLimit("memory<200MB", "memory", "<", 200e6)),
+        ("memory", "1GiB", AbsoluteLimit("memory<1GiB", "memory", "<", 2.0**30)),
+    ],
+)
+def test_a_unit_or_a_sign_makes_a_limit_absolute(metric: str, value: object, expected: AbsoluteLimit) -> None:
+    limits = parse_limits({metric: value}, "it")
+    assert limits.absolute == {metric: expected}
+    assert limits.changes == {}
+
+
+def test_a_metric_may_have_a_limit_of_both_kinds_and_the_closer_place_wins() -> None:
+    far = parse_limits({"p99": ["15%", "50ms"], "cpu": "2%"}, "it")
+    near = parse_limits({"p99": "20ms"}, "it")
+    merged = near.over(far)
+    assert merged.changes == {"p99": 0.15, "cpu": 0.02}
+    assert merged.absolute["p99"].bound == 20_000.0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"p99": ">50ms"}, {"p99": "50MB"}, {"rps": "<2000"}, {"rps": "2000ms"}, {"rps": "2%"}, {"memory": "50ms"},
+        {"throughput": "50ms"}, {"p999": "5%"}, {"p99": "0ms"}, {"rps": 0}, {"cpu": ">1"}, {"rps": True},
+    ],
+)  # fmt: skip
+def test_what_no_metric_is_held_to_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="it of `"):
+        parse_limits(given, "it")
+
+
+def test_the_other_ref_has_a_table_of_its_own() -> None:
+    env = {"baseline": {"DB": "a"}, "candidate": {"DB": "b"}}
+    config = parse_config({"against": {"prepare": "make", "copy": [".env"], "env": env}}, "here")
+    assert config.against == AgainstConfig("make", (".env",), env)
+    for wrong in (
+        {"prepare": ["make"]}, {"copy": ".env"}, {"copy": [""]}, {"env": {"DB": "a"}}, {"env": {"baseline": "DB=a"}},
+        {"prepared": "make"}, "make",
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="here: `against`"):
+            parse_config({"against": wrong}, "here")
 
 
 def test_a_count_is_a_whole_number() -> None:

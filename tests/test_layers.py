@@ -23,7 +23,7 @@ LAYERS = (
     ("options", "state"),
     ("perf_load",),
     ("fixtures",),
-    ("load_command",),
+    ("load_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

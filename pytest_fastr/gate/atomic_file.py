@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import secrets
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SUFFIX = ".pytest-fastr-tmp"
@@ -35,3 +39,22 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f".*{_SUFFIX}"):
         with suppress(OSError):
             leftover.unlink()
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Makes the folder, and excludes other writers of it. Raises OSError.
+
+    The lock lies in the temporary folder, so that none is ever committed, and is never removed: who removes a lock can
+    let two in. Other users have locks of their own; against those only the atomic replacement helps.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}-{key}.lock"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        remove_leftovers(folder)
+        yield
+    finally:
+        os.close(descriptor)

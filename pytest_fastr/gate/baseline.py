@@ -8,21 +8,19 @@ because their spread is what a new one is judged by. A file that cannot be under
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
 from pytest_fastr.errors import BaselineError
-from pytest_fastr.gate.atomic_file import remove_leftovers, replace_file
+from pytest_fastr.gate.atomic_file import only_writer, replace_file
 from pytest_fastr.gate.profile import PROTOCOL_VERSION, HardwareProfile
 
 SCHEMA_VERSION = 1
@@ -31,8 +29,14 @@ SCHEMA_VERSION = 1
 MAX_SESSIONS = 20
 """Sessions kept per test; the oldest goes first."""
 
+MAX_ERAS = 20
+"""Eras that are remembered per test; the oldest goes first."""
+
 _PROFILE_FILE = "profile.json"
-_NUMBERS = ("log_ratio", "totals_log_ratio", "se", "candidate")
+EQUALS_FILE = "equals.json"
+"""What ``--perf-aa`` has measured on this profile (see ``equals.py``); no baseline."""
+
+_OTHER_FILES = (_PROFILE_FILE, EQUALS_FILE)
 _NUMBERS = ("log_ratio", "totals_log_ratio", "se", "candidate")
 _MAX_NAME = 120
 
@@ -62,11 +66,22 @@ class StoredSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Era:
+    """When another level than before was accepted as the baseline, and why. Sessions of before are not kept: their mean
+    with those after it would be nobody's level."""
+
+    since: str
+    commit: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTest:
-    """The sessions of one test under one load, oldest first."""
+    """The sessions of one test under one load, oldest first, all of the last era."""
 
     load: Mapping[str, object]
     sessions: tuple[StoredSession, ...]
+    eras: tuple[Era, ...] = ()
 
     def has_load(self, load: Mapping[str, object]) -> bool:
         """Whether the sessions were measured under this load; under another one they are not comparable."""
@@ -81,7 +96,7 @@ class Appended(str, Enum):
     ADDED = "added"
     """The session joined those before it."""
     RESTARTED = "restarted"
-    """The load differs from the stored one: the sessions before were dropped."""
+    """The load differs from the stored one, or an era began: the sessions before were dropped."""
 
 
 class BaselineStore:
@@ -104,16 +119,19 @@ class BaselineStore:
         )
         return [values for values in ratios if values]
 
-    def append(self, nodeid: str, load: Mapping[str, object], session: StoredSession) -> Appended:
-        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`."""
+    def append(
+        self, nodeid: str, load: Mapping[str, object], session: StoredSession, era: Era | None = None
+    ) -> Appended:
+        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all of them where an era begins."""
         added = _rounded(session, nodeid)
         canonical = _canonical(load, f"the load of {nodeid}")
         path = self.path_of(nodeid)
         with self._locked():
             tests = self._read(path)
             before = tests.get(nodeid)
-            kept = before.sessions if before is not None and before.has_load(load) else ()
-            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:])
+            kept = before.sessions if before is not None and before.has_load(load) and era is None else ()
+            eras = (*(before.eras if before is not None else ()), *([era] if era is not None else []))
+            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:], eras[-MAX_ERAS:])
             self._write(self.folder / _PROFILE_FILE, self._profile.as_dict())
             self._write(path, {
                 "schema_version": SCHEMA_VERSION,
@@ -131,7 +149,7 @@ class BaselineStore:
         if len(name) > _MAX_NAME:
             name = f"{name[:_MAX_NAME]}-{hashlib.sha256(module.encode(errors='replace')).hexdigest()[:8]}"
         # Compared without case, as some file systems do.
-        return self.folder / (f"{name}__.json" if name.lower() == "profile" else f"{name}.json")
+        return self.folder / (f"{name}__.json" if f"{name.lower()}.json" in _OTHER_FILES else f"{name}.json")
 
     def _files(self) -> list[Path]:
         try:
@@ -140,7 +158,7 @@ class BaselineStore:
             return []
         except OSError as error:
             raise _unreadable(self.folder, error) from error
-        return [self.folder / name for name in names if name.endswith(".json") and name != _PROFILE_FILE]
+        return [self.folder / name for name in names if name.endswith(".json") and name not in _OTHER_FILES]
 
     def _read(self, path: Path) -> dict[str, StoredTest]:
         try:
@@ -168,32 +186,22 @@ class BaselineStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Excludes other writers of the folder.
-
-        The lock lies in the temporary folder, so that none is ever committed, and is never removed: who
-        removes a lock can let two in. Other users have locks of their own; against those only the atomic
-        replacement helps.
-        """
-        key = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
-        lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}-{key}.lock"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise _unwritable(lock, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            remove_leftovers(self.folder)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(only_writer(self.folder))
+            except OSError as error:
+                raise _unwritable(Path(error.filename or self.folder), error) from error
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _test_document(test: StoredTest) -> dict[str, object]:
-    return {"load": dict(test.load), "sessions": [_session_document(session) for session in test.sessions]}
+    document: dict[str, object] = {
+        "load": dict(test.load),
+        "sessions": [_session_document(session) for session in test.sessions],
+    }
+    if test.eras:
+        document["eras"] = [asdict(era) for era in test.eras]
+    return document
 
 
 def _session_document(session: StoredSession) -> dict[str, object]:
@@ -271,12 +279,29 @@ def _tests_of(text: str, path: Path) -> dict[str, StoredTest]:
 
 
 def _test_of(test: Mapping[str, object], what: str) -> StoredTest:
-    _only(test, {"load", "sessions"}, what)
+    _only(test, {"load", "sessions", "eras"}, what)
     sessions = _member(test, "sessions")
     if not isinstance(sessions, list) or not sessions:
         raise ValueError(f"the sessions of {what} must be a list that is not empty")
     load = _mapping(_member(test, "load"), f"the load of {what}")
-    return StoredTest(load, tuple(_session_of(_mapping(one, what), what) for one in sessions))
+    eras = test.get("eras", [])
+    if not isinstance(eras, list):
+        raise ValueError(f"the eras of {what} must be a list")
+    return StoredTest(
+        load,
+        tuple(_session_of(_mapping(one, what), what) for one in sessions),
+        tuple(_era_of(_mapping(one, what), what) for one in eras),
+    )
+
+
+def _era_of(era: Mapping[str, object], what: str) -> Era:
+    _only(era, {"since", "commit", "reason"}, f"an era of {what}")
+    commit = _member(era, "commit")
+    return Era(
+        since=_text(_member(era, "since"), f"since of {what}"),
+        commit=None if commit is None else _text(commit, f"commit of {what}"),
+        reason=_text(_member(era, "reason"), f"reason of {what}"),
+    )
 
 
 def _session_of(session: Mapping[str, object], what: str) -> StoredSession:

@@ -1,34 +1,33 @@
-"""From samples and stored sessions to verdicts: pure functions, no clock, no I/O."""
+"""From samples and what they are compared with to verdicts: pure functions, no clock, no I/O."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_fastr import _native
-from pytest_fastr.gate.baseline import StoredMetric, StoredSession, StoredTest
+from pytest_fastr.gate.baseline import StoredMetric, StoredSession
+from pytest_fastr.gate.basis import Basis
 from pytest_fastr.gate.measure import Samples
-from pytest_fastr.gate.model import MetricResult, ValidityNote, Verdict
+from pytest_fastr.gate.model import MetricResult, Verdict
 
-# Session-to-session standard deviation of a stored log ratio until this profile's own sessions say better.
-PRIOR_SPREAD = {"cpu": 0.03, "throughput": 0.03, "p50": 0.10, "p90": 0.10, "p99": 0.10, "memory": 0.05}
 CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 400
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
-UNITS = {"cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes"}
+AT_RATE = {"rate_p50": 0.50, "rate_p90": 0.90, "rate_p99": 0.99}
+"""Response times at a rate, from the intended start. Only where a test asks for a rate."""
+UNITS = {
+    "cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes",
+    "rate_p50": "us", "rate_p90": "us", "rate_p99": "us",
+}  # fmt: skip
 HIGHER_IS_BETTER = frozenset({"throughput"})
-
-# Validity: above these shares a run is worth a warning.
-BUSY_GENERATOR = 0.9
-HIGH_STEAL = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One metric of one session: the log ratio against the reference application, and the candidate's own value."""
+    """One metric of one session: the log ratio of the sides, B to A, and the candidate's own value."""
 
     ratio: _native.SessionEstimate
     epochs: tuple[float, ...]
@@ -62,6 +61,7 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
     """
     found: dict[str, Estimate] = {}
     candidate, stretch = samples.candidate, samples.stretch
+    at_rate = [epoch.at_rate for epoch in samples.epochs]
     paired = [epoch.paired for epoch in samples.epochs]
     values = {
         "cpu": candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
@@ -80,56 +80,69 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
         ratio_or_none = _native.quantile_estimate(paired, q, BOOTSTRAP_RESAMPLES, seed)
         if quantile is not None and ratio_or_none is not None:
             found[metric] = Estimate(ratio_or_none, (), quantile / 1000)
-    reference_memory = _native.Side.merged([one.sides[0] for one in paired]).peak_rss_bytes
-    if candidate.peak_rss_bytes and reference_memory:
+    for metric, q in AT_RATE.items():
+        quantile = _native.Histogram.merged([b.response for pairs in at_rate for _, b in pairs]).quantile_ns(q)
+        ratio_or_none = _native.stretch_quantile_estimate(at_rate, q, BOOTSTRAP_RESAMPLES, seed)
+        if quantile is not None and ratio_or_none is not None:
+            found[metric] = Estimate(ratio_or_none, (), quantile / 1000)
+    baseline_memory = _native.Side.merged([one.sides[0] for one in paired]).peak_rss_bytes
+    if candidate.peak_rss_bytes and baseline_memory:
         found["memory"] = Estimate(_memory_ratio(paired), (), float(candidate.peak_rss_bytes))
     return found
 
 
 def _memory_ratio(paired: Sequence[_native.PairedResult]) -> _native.SessionEstimate:
     ratios = [
-        math.log(candidate.peak_rss_bytes / reference.peak_rss_bytes)
-        for reference, candidate in (one.sides for one in paired)
-        if reference.peak_rss_bytes and candidate.peak_rss_bytes
+        math.log(candidate.peak_rss_bytes / baseline.peak_rss_bytes)
+        for baseline, candidate in (one.sides for one in paired)
+        if baseline.peak_rss_bytes and candidate.peak_rss_bytes
     ]
     return _native.session_estimate([_native.EpochEstimate.exact(ratio) for ratio in ratios], ())
 
 
-def compare(
-    found: Mapping[str, Estimate],
-    stored: StoredTest | None,
-    history: Mapping[str, Sequence[Sequence[float]]],
-    rules: Rules,
-) -> Comparison:
-    """Judges every metric. Gated ones without a stored value are ``new``.
+def compare(found: Mapping[str, Estimate], basis: Basis, rules: Rules) -> Comparison:
+    """Judges every metric. Gated ones that the basis knows nothing of are ``new``.
 
-    Without an estimate a gated quantile is ``inconclusive`` (too few answers to know), anything else ``invalid``.
+    Where there were too few answers for a gated quantile, the next lower one that is known is gated instead. Without any,
+    it is ``inconclusive``; any other gated metric without an estimate is ``invalid``.
     """
     results = {}
     chances = {}
+    instead = {metric: _known_quantile(metric, found, basis) for metric in rules.gated if metric in _MAY_LACK}
+    all_gated = {instead.get(metric) or metric for metric in rules.gated}
     for metric in UNITS:
         estimate = found.get(metric)
-        gated = metric in rules.gated
-        past = stored_ratios(stored, metric)
+        gated = metric in all_gated
         if estimate is None:
             if gated:
-                verdict = Verdict.INCONCLUSIVE if metric in QUANTILES else Verdict.INVALID
+                verdict = Verdict.INCONCLUSIVE if metric in _MAY_LACK else Verdict.INVALID
                 results[metric] = _without_comparison(metric, None, verdict, rules, _MISSING[metric])
-        elif not past:
-            verdict, why = (Verdict.INCONCLUSIVE, _NOT_STORED) if _is_known(stored, metric) else (Verdict.NEW, ())
+        elif not basis.knows(metric):
+            lacks = metric in _MAY_LACK and basis.exists
+            verdict, why = (Verdict.INCONCLUSIVE, _NOT_STORED) if lacks else (Verdict.NEW, ())
             results[metric] = _without_comparison(metric, estimate, verdict if gated else None, rules, why)
         else:
-            results[metric], chance = _judged(metric, estimate, past, history.get(metric, ()), rules)
+            result, chance = _judged(metric, estimate, basis, rules, gated)
+            stands_for = [wanted for wanted, other in instead.items() if other == metric and wanted != metric]
+            if stands_for:
+                note = (
+                    f"gated instead of {', '.join(stands_for)}, for which there were too few answers: raise `duration`"
+                )
+                result = replace(result, notes=(*result.notes, note))
+            results[metric] = result
             if gated:
                 chances[metric] = chance
     return Comparison(results, chances)
 
 
-def _is_known(stored: StoredTest | None, metric: str) -> bool:
-    """Whether the stored sessions lack this quantile because they had too few answers for it."""
-    return metric in QUANTILES and stored is not None and bool(stored.sessions)
+def _known_quantile(wanted: str, found: Mapping[str, Estimate], basis: Basis) -> str | None:
+    """The highest quantile, up to the wanted one, that there are enough answers for on all sides."""
+    family = next(names for names in (list(QUANTILES), list(AT_RATE)) if wanted in names)
+    lower = reversed(family[: family.index(wanted) + 1])
+    return next((name for name in lower if name in found and basis.knows(name)), None)
 
 
+_MAY_LACK = frozenset({*QUANTILES, *AT_RATE})
 _NOT_STORED = ("the stored sessions had too few answers for this quantile: raise `duration` and store it anew",)
 _TOO_FEW = ("fewer than ten answers lie beyond this quantile: raise `duration`",)
 _MISSING = {
@@ -138,6 +151,9 @@ _MISSING = {
     "p50": _TOO_FEW,
     "p90": _TOO_FEW,
     "p99": _TOO_FEW,
+    "rate_p50": _TOO_FEW,
+    "rate_p90": _TOO_FEW,
+    "rate_p99": _TOO_FEW,
     "memory": ("the memory of the server's processes cannot be read on this machine",),
 }
 
@@ -161,19 +177,35 @@ def _without_comparison(
     )
 
 
-def _judged(
-    metric: str,
-    estimate: Estimate,
-    past: Sequence[tuple[float, float]],
-    history: Sequence[Sequence[float]],
-    rules: Rules,
-) -> tuple[MetricResult, float]:
+def _judged(metric: str, estimate: Estimate, basis: Basis, rules: Rules, gated: bool) -> tuple[MetricResult, float]:
     limit = rules.limits[metric]
-    judged = _native.judge_against_sessions(
-        estimate.ratio,
-        past,
-        history=history,
-        prior_spread=PRIOR_SPREAD[metric],
+    judged = basis.judge(metric, estimate.ratio, _rule(metric, limit, rules))
+    notes = ["bursts: the mean moved differently from the typical request"] if judged.bursts else []
+    if metric in AT_RATE and limit < judged.smallest_detectable < math.inf:
+        # A tail at a rate is known so roughly that its usual limit would never be met.
+        limit = judged.smallest_detectable
+        judged = basis.judge(metric, estimate.ratio, _rule(metric, limit, rules))
+        notes.append(f"held to {limit:.0%}, the smallest change that this run could have seen")
+    result = MetricResult(
+        name=metric,
+        unit=UNITS[metric],
+        direction="higher" if metric in HIGHER_IS_BETTER else "lower",
+        # What the baseline would have shown in this session.
+        baseline=estimate.candidate / (1 + judged.change),
+        candidate=estimate.candidate,
+        change=judged.change,
+        low=judged.low,
+        high=judged.high,
+        limit=limit,
+        verdict=Verdict(judged.verdict) if gated else None,
+        smallest_detectable=judged.smallest_detectable,
+        notes=tuple(notes),
+    )
+    return result, judged.chance_of_red
+
+
+def _rule(metric: str, limit: float, rules: Rules) -> _native.JudgeRule:
+    return _native.JudgeRule(
         lower_is_better=metric not in HIGHER_IS_BETTER,
         limit=limit,
         false_alarm=rules.false_alarm,
@@ -181,69 +213,6 @@ def _judged(
         most_epochs=rules.most_epochs,
         last_false_alarm=rules.last_false_alarm,
     )
-    notes = ("bursts: the mean moved differently from the typical request",) if judged.bursts else ()
-    result = MetricResult(
-        name=metric,
-        unit=UNITS[metric],
-        direction="higher" if metric in HIGHER_IS_BETTER else "lower",
-        # What the stored sessions predict for this machine as it runs today.
-        baseline=estimate.candidate / (1 + judged.change),
-        candidate=estimate.candidate,
-        change=judged.change,
-        low=judged.low,
-        high=judged.high,
-        limit=limit,
-        verdict=Verdict(judged.verdict) if metric in rules.gated else None,
-        smallest_detectable=judged.smallest_detectable,
-        notes=notes,
-    )
-    return result, judged.chance_of_red
-
-
-def validity(samples: Samples) -> tuple[ValidityNote, ...]:
-    """What makes the samples worthless (void) or doubtful (warn). The numbers are in docs/validity.md."""
-    notes: list[ValidityNote] = []
-
-    def note(level: Literal["void", "warn"], code: str, message: str) -> None:
-        notes.append(ValidityNote(level=level, code=code, message=message))
-
-    tracing = next((epoch.tracing for epoch in samples.epochs if epoch.tracing), None)
-    if tracing:
-        note("void", "tracing", f"{tracing} is active in the server: run perf tests without it (--no-cov)")
-    if any(epoch.debug_build for epoch in samples.epochs):
-        note("void", "debug-build", "the engine is a debug build: install it with `maturin develop --release`")
-    sides = [epoch.paired.sides[1] for epoch in samples.epochs]
-    generators = [epoch.paired.generator for epoch in samples.epochs]
-    busy = max((one.utilisation or 0.0) for one in generators)
-    if busy > BUSY_GENERATOR:
-        note(
-            "warn",
-            "generator",
-            f"the load generator was busy {busy:.0%} of the time and may be the limit itself",
-        )
-    steal = max((one.steal or 0.0) for one in generators)
-    if steal > HIGH_STEAL:
-        note("warn", "steal", f"the host took {steal:.0%} of the CPU away while this was measured")
-    if not all(epoch.steady for epoch in samples.epochs):
-        note("warn", "warm-up", "throughput was not steady when the warm-up ended: raise `warmup_max`")
-    if any(side.processes_changed for side in sides):
-        note(
-            "warn",
-            "processes",
-            "the server started or ended processes; the CPU time of ended ones is missing",
-        )
-    if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
-        note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
-    if samples.forked:
-        note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
-    return tuple(notes)
-
-
-def stored_ratios(stored: StoredTest | None, metric: str) -> list[tuple[float, float]]:
-    """The metric's log ratios of the stored sessions (robust centre, totals), oldest first."""
-    sessions = () if stored is None else stored.sessions
-    found = [one.metrics[metric] for one in sessions if metric in one.metrics]
-    return [(one.log_ratio, one.totals_log_ratio) for one in found]
 
 
 def session_record(found: Mapping[str, Estimate], recorded: str, commit: str | None, engine: str) -> StoredSession:

@@ -1,14 +1,14 @@
-"""Pairs of fresh server processes, one pair an epoch: the reference application and the candidate."""
+"""Pairs of fresh server processes, one pair an epoch: two applications, or two states of one."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn
 from pytest_fastr.mount.asgi import AsgiApplication
-
-REFERENCE = AppRef("pytest_fastr.gate.reference", "app", factory=False)
 
 FIRST_HASH_SEED = 1
 """The hash seed of epoch 0; the next ones follow. They are the same in every session: a process' cost depends on its
@@ -18,10 +18,14 @@ measuring protocol."""
 
 @dataclass(frozen=True, slots=True)
 class AppSource:
-    """The application under test: a name, started in fresh processes, or an object, forked from this one."""
+    """An application: a name, started in fresh processes, or an object, forked from this one.
+
+    ``root``: the folder that its code must come from; None where that is not asked.
+    """
 
     app: AppRef | AsgiApplication
     launch: Launch
+    root: Path | None = None
 
     @property
     def is_object(self) -> bool:
@@ -31,7 +35,17 @@ class AppSource:
     @property
     def key(self) -> str:
         """Equal for sources whose servers may be shared."""
-        return f"{self.app}" if isinstance(self.app, AppRef) else f"object {id(self.app)}"
+        if not isinstance(self.app, AppRef):
+            return f"object {id(self.app)}"
+        launch = self.launch
+        return repr((str(self.app), launch.cwd, launch.python, sorted(launch.env.items())))
+
+
+REFERENCE = AppSource(AppRef("pytest_fastr.gate.reference", "app", factory=False), Launch())
+"""The frozen application that stored baselines are ratios to."""
+
+Sides = tuple[AppSource, AppSource]
+"""What is compared: A, the baseline's or the reference application, and B, the candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +54,11 @@ class Epoch:
 
     index: int
     coin: int
-    reference: ServerProcess
-    candidate: ServerProcess
+    a: ServerProcess
+    b: ServerProcess
+
+
+_Key = tuple[Literal["a", "b"], str, int]
 
 
 class EpochPool:
@@ -49,64 +66,53 @@ class EpochPool:
 
     def __init__(self, coins: int) -> None:
         self._coins = coins
-        self._references: dict[int, ServerProcess] = {}
-        self._candidates: dict[tuple[str, int], ServerProcess] = {}
+        self._servers: dict[_Key, ServerProcess] = {}
 
-    def epochs(self, source: AppSource, indices: range, keep: bool = True) -> Generator[Epoch, None, None]:
+    def epochs(self, sides: Sides, indices: range, keep: bool = True) -> Generator[Epoch, None, None]:
         """Starts the pairs as they are asked for. Raises MountError's children.
 
         Without ``keep`` a pair ends before the next one starts: many pairs at once would fill the memory.
         """
+        a, b = sides
         for index in indices:
             try:
-                yield Epoch(index, self._coins + index, self._reference(index), self._candidate(source, index))
+                yield Epoch(index, self._coins + index, self._server("a", a, index), self._server("b", b, index))
             finally:
                 if not keep:
-                    self._end(source, index)
+                    self._end(("a", a.key, index), ("b", b.key, index))
 
     def candidate(self, source: AppSource) -> ServerProcess:
         """One server of the application, for requests that are not measured."""
-        return self._candidate(source, 0)
+        return self._server("b", source, 0)
+
+    def baseline(self, source: AppSource) -> ServerProcess:
+        """One server of side A, for requests that are not measured."""
+        return self._server("a", source, 0)
 
     def release(self, source: AppSource) -> None:
-        """Ends the application's servers. Reference servers stay up."""
-        for key in [key for key in self._candidates if key[0] == source.key]:
-            self._candidates.pop(key).stop()
+        """Ends the application's servers, on whichever side."""
+        self._end(*[key for key in self._servers if key[1] == source.key])
 
     def close(self) -> None:
         """Ends every server."""
-        for servers in (self._candidates, self._references):
-            while servers:
-                servers.popitem()[1].stop()
+        self._end(*self._servers)
 
-    def _end(self, source: AppSource, index: int) -> None:
-        pair = (self._candidates.pop((source.key, index), None), self._references.pop(index, None))
-        for server in pair:
+    def _end(self, *keys: _Key) -> None:
+        for key in keys:
+            server = self._servers.pop(key, None)
             if server is not None:
                 server.stop()
 
-    def _reference(self, index: int) -> ServerProcess:
-        server = self._references.get(index)
-        if server is None or server.exit_code() is not None:
-            launch = Launch(env=_hash_seed(index))
-            server = self._references[index] = spawn(REFERENCE, launch)
-        return server
-
-    def _candidate(self, source: AppSource, index: int) -> ServerProcess:
-        key = (source.key, index)
-        server = self._candidates.get(key)
+    def _server(self, side: Literal["a", "b"], source: AppSource, index: int) -> ServerProcess:
+        key = (side, source.key, index)
+        server = self._servers.get(key)
         if server is not None and server.exit_code() is None:
             return server
-        if server is not None:
-            server.stop()
+        self._end(key)
         if isinstance(source.app, AppRef):
-            env = {**_hash_seed(index), **source.launch.env}
+            env = {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index), **source.launch.env}
             server = spawn(source.app, replace(source.launch, env=env))
         else:
             server = fork(source.app, source.launch)
-        self._candidates[key] = server
+        self._servers[key] = server
         return server
-
-
-def _hash_seed(index: int) -> dict[str, str]:
-    return {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index)}

@@ -1,20 +1,23 @@
-"""Measures one request of one application: epochs of alternating slices against the reference application.
+"""Measures one request on two sides: epochs of alternating slices.
 
 Values in, values out: :func:`measure` turns a plan into :class:`Samples` and judges nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pytest_fastr import _native
-from pytest_fastr.errors import MeasurementError
-from pytest_fastr.gate.epochs import AppSource, Epoch, EpochPool
+from pytest_fastr.errors import MeasurementError, RefError
+from pytest_fastr.gate.epochs import REFERENCE, AppSource, Epoch, EpochPool
+from pytest_fastr.gate.pressure import CpuPressure
 from pytest_fastr.load import RequestSpec, build_request, describe_failures, failures
 from pytest_fastr.load.outcome import describe_expected
 from pytest_fastr.load.run import share_and_rps
+from pytest_fastr.load.shape import Open
 from pytest_fastr.mount import ServerProcess
 from pytest_fastr.mount.process import describe_exit
 
@@ -30,7 +33,9 @@ WARM_UP_MIN_WINDOWS = 4
 CONNECT_TIMEOUT_SECONDS = 5.0
 CHUNKS = 8
 
-REFERENCE_REQUEST = build_request("GET", "/", name="reference")
+# Tails at a rate: the sides take turns, so that a bad second of the machine meets both.
+RATE_STRETCH_SECONDS = 0.25
+RATE_DRAIN_SECONDS = 5.0
 
 Show = Callable[[str, float, float | None], None]
 """Draws progress: phase, share done (0 to 1), requests a second so far."""
@@ -49,6 +54,28 @@ class LoadShape:
     epochs: int
     warmup_max_s: float
     slice_users: int | None = None
+    rate: float | None = None
+    """Requests a second at which tails are measured besides, for as long again. None: they are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: an application, what is asked of it, and how messages call it."""
+
+    source: AppSource
+    request: RequestSpec
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is compared: A, the baseline's or the reference application, and B, the candidate."""
+
+    a: Side
+    b: Side
+
+
+REFERENCE_SIDE = Side(REFERENCE, build_request("GET", "/", name="reference"), "the reference application")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +88,24 @@ class EpochSample:
     steady: bool
     tracing: str | None
     debug_build: bool
+    cpu_pressure: float | None
+    """The share of the time in which something waited for a core. None: not told."""
+    at_rate: tuple[tuple[_native.LoadResult, _native.LoadResult], ...] = ()
+    """Stretches of both sides at the rate, under the same schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """What all epochs of one request measured."""
 
-    request: RequestSpec
+    pair: Pair
     shape: LoadShape
     epochs: tuple[EpochSample, ...]
-    forked: bool
+
+    @property
+    def request(self) -> RequestSpec:
+        """The candidate's request."""
+        return self.pair.b.request
 
     @property
     def later(self) -> Samples:
@@ -87,48 +122,50 @@ class Samples:
         return _native.Side.merged([epoch.paired.sides[1] for epoch in self.epochs])
 
     @property
+    def baseline(self) -> _native.Side:
+        """Side A's sliced requests, merged."""
+        return _native.Side.merged([epoch.paired.sides[0] for epoch in self.epochs])
+
+    @property
     def stretch(self) -> _native.Side:
         """The candidate's unsliced requests, merged."""
         return _native.Side.merged([epoch.stretch.side for epoch in self.epochs])
 
 
-def measure(
-    pool: EpochPool, source: AppSource, request: RequestSpec, shape: LoadShape, indices: range, show: Show
-) -> Samples:
+def measure(pool: EpochPool, pair: Pair, shape: LoadShape, indices: range, show: Show) -> Samples:
     """Measures in the epochs ``indices``. Raises MeasurementError when a request fails, in words.
 
     The servers of the shape's own epochs stay up for the next test of the application, those of more do not.
     """
     samples: list[EpochSample] = []
-    with closing(pool.epochs(source, indices, keep=indices.stop <= shape.epochs)) as epochs:
+    sides = (pair.a.source, pair.b.source)
+    with closing(pool.epochs(sides, indices, keep=indices.stop <= shape.epochs)) as epochs:
         for number, epoch in enumerate(epochs):
             done = number / len(indices)
 
             def progress(phase: str, share: float, rps: float | None, done: float = done) -> None:
                 show(phase, done + share / len(indices), rps)
 
-            samples.append(_measure_epoch(epoch, request, shape, progress))
+            samples.append(_measure_epoch(epoch, pair, shape, progress))
             # What the first epoch was cut to holds for all.
             shape = replace(shape, slice_users=samples[0].paired.sides[1].connections)
-    return Samples(request, shape, tuple(samples), source.is_object)
+    return Samples(pair, shape, tuple(samples))
 
 
-def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: Show) -> EpochSample:
-    plan = _native.ConnectionPlan(shape.users, True, CONNECT_TIMEOUT_SECONDS, request.timeout_s)
-    targets = (_target(epoch.reference), _target(epoch.candidate))
-    requests = (_wire(REFERENCE_REQUEST, epoch.reference), _wire(request, epoch.candidate))
-    slice_plan = _native.ConnectionPlan(
-        shape.slice_users or shape.users, True, CONNECT_TIMEOUT_SECONDS, request.timeout_s
-    )
+def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> EpochSample:
+    running = (_Running(pair.a, epoch.a), _Running(pair.b, epoch.b))
+    for one in running:
+        refuse_other_code(one.side, one.server)
+    timeout_s = pair.b.request.timeout_s
+    plan = _native.ConnectionPlan(shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
+    slice_plan = _native.ConnectionPlan(shape.slice_users or shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
     load_s = shape.duration_s / shape.epochs
     control = _Control(show)
     steady = True
-    for server, target, wire, spec in zip(
-        (epoch.reference, epoch.candidate), targets, requests, (REFERENCE_REQUEST, request), strict=True
-    ):
+    for one in running:
         warm = _native.warm_up(
-            target,
-            wire,
+            one.target,
+            one.requests,
             plan,
             window=WARM_UP_WINDOW_SECONDS,
             min_windows=WARM_UP_MIN_WINDOWS,
@@ -136,10 +173,11 @@ def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: S
             control=control,
         )
         steady &= warm.steady
-        check(warm.side, spec, server, "warm-up")
+        one.check(warm.side, "warm-up")
+    pressure = CpuPressure.now()
     paired = _native.run_paired(
-        targets,
-        requests,
+        (running[0].target, running[1].target),
+        (running[0].requests, running[1].requests),
         slice_plan,
         seconds_per_side=load_s * (1 - STRETCH_SHARE),
         min_slice=MIN_SLICE_SECONDS,
@@ -149,13 +187,81 @@ def _measure_epoch(epoch: Epoch, request: RequestSpec, shape: LoadShape, show: S
         core_turn=epoch.index,
         control=control,
     )
-    check(paired.sides[0], REFERENCE_REQUEST, epoch.reference, "measurement of the reference application")
-    check(paired.sides[1], request, epoch.candidate, "measurement")
-    stretch = _native.run_load(targets[1], requests[1], plan, seconds=load_s * STRETCH_SHARE, control=control)
-    check(stretch.side, request, epoch.candidate, "measurement")
-    ready = epoch.candidate.ready
+    waited = pressure.since()
+    for one, side in zip(running, paired.sides, strict=True):
+        one.check(side, "measurement")
+    candidate = running[1]
+    stretch = _native.run_load(
+        candidate.target, candidate.requests, plan, seconds=load_s * STRETCH_SHARE, control=control
+    )
+    candidate.check(stretch.side, "measurement")
+    ready = candidate.server.ready
     assert ready is not None  # spawn and fork return ready servers only
-    return EpochSample(epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build)
+    at_rate = tuple(_stretches_at_rate(running, shape, epoch.coin, control)) if shape.rate is not None else ()
+    return EpochSample(epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build, waited, at_rate)
+
+
+def _stretches_at_rate(
+    running: tuple[_Running, _Running], shape: LoadShape, seed: int, control: _Control
+) -> Iterator[tuple[_native.LoadResult, _native.LoadResult]]:
+    """Both sides in turn, the first of a pair by turns, each pair under one schedule."""
+    assert shape.rate is not None
+    pacing = Open(shape.rate, shape.users, poisson=True).native()
+    timeout_s = running[1].side.request.timeout_s
+    plan = _native.ConnectionPlan(shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
+    count = max(1, round(shape.duration_s / shape.epochs / RATE_STRETCH_SECONDS))
+    for number in range(count):
+        results: dict[int, _native.LoadResult] = {}
+        for index in (0, 1) if number % 2 == 0 else (1, 0):
+            one = running[index]
+            results[index] = _native.run_load(
+                one.target,
+                one.requests,
+                plan,
+                seconds=RATE_STRETCH_SECONDS,
+                pacing=pacing,
+                drain=RATE_DRAIN_SECONDS,
+                seed=(seed + number) % 2**32,
+                control=control,
+            )
+            one.check(results[index].side, "measurement at a rate")
+        yield results[0], results[1]
+
+
+class _Running:
+    """A side and its server in one epoch."""
+
+    def __init__(self, side: Side, server: ServerProcess) -> None:
+        self.side = side
+        self.server = server
+        self.target = _target(server)
+        self.requests = _wire(side.request, server)
+
+    def check(self, done: _native.Side, phase: str) -> None:
+        """Raises MeasurementError when any request failed, or none was answered."""
+        check(done, self.side.request, self.server, f"{phase} of {self.side.title}")
+
+
+def refuse_other_code(side: Side, server: ServerProcess) -> None:
+    """Raises RefError where a side's code does not come from its own folder, so that it is not what it is called."""
+    root, ready = side.source.root, server.ready
+    if root is None or ready is None:
+        return
+    why = "an editable install, PYTHONPATH or a path in pytest's configuration leads there; "
+    if ready.strays:
+        raise RefError(
+            f"{side.title} runs code of the other side ({', '.join(ready.strays)}): {why}import it from the "
+            "checkout's own folder"
+        )
+    file = ready.app_file
+    if file is None:
+        return
+    place = Path(file).resolve()
+    if not place.is_relative_to(root.resolve()) or {"site-packages", "dist-packages"} & set(place.parts):
+        raise RefError(
+            f"{side.title} runs the application from {file}, which is not the checkout {root}: an installed copy, "
+            f"{why}install it in editable mode or put its folder into pytest's `pythonpath`"
+        )
 
 
 class _Control:

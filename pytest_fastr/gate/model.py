@@ -127,6 +127,18 @@ class MetricResult:
 
 
 @dataclass(frozen=True, slots=True)
+class AbsoluteResult:
+    """A limit that no baseline moves, and the value it was held against: microseconds, requests a second or bytes;
+    None: not known."""
+
+    limit: str
+    metric: str
+    value: float | None
+    verdict: Verdict
+    """`equivalent` (kept), `regressed` (broken) or `inconclusive` (not known)."""
+
+
+@dataclass(frozen=True, slots=True)
 class ValidityNote:
     """Something that can make a number wrong, measured beside it."""
 
@@ -168,6 +180,14 @@ class TestReport:
     """How often it was judged, each time with more epochs pooled."""
     output: str = ""
     """The tail of the server's log."""
+    mode: str = "stored"
+    """What it was compared with: `stored`, `paired` (another git ref), `equal` (itself), or `none`."""
+    against: str = ""
+    """What it was compared with, for a person."""
+    absolute: tuple[AbsoluteResult, ...] = ()
+    """Limits that no baseline moves."""
+    where: tuple[str, ...] = ()
+    """Where the time of a regressed test went: lines of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +201,7 @@ class SessionReport:
     duration_s: float
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    against: str | None = None
+    """The other git ref, for a person; None: there was none."""
+    changes: tuple[str, ...] = ()
+    """What differs between the two refs that a reader must know: sentences."""

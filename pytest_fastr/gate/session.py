@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import subprocess
 import time
@@ -11,12 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_fastr.errors import MeasurementError
-from pytest_fastr.gate.baseline import BaselineStore, StoredTest
-from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare, estimates, session_record, validity
-from pytest_fastr.gate.epochs import AppSource, EpochPool
-from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided, outcome_of_looks
-from pytest_fastr.gate.measure import LoadShape, Samples, Show, measure
+from pytest_fastr.gate import absolute
+from pytest_fastr.gate.against import Against
+from pytest_fastr.gate.baseline import BaselineStore, Era
+from pytest_fastr.gate.budget import Budget
+from pytest_fastr.gate.compare import Comparison, session_record
+from pytest_fastr.gate.decide import Decider, Decision
+from pytest_fastr.gate.epochs import EpochPool
+from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.looks import outcome_of_looks
+from pytest_fastr.gate.measure import Samples, Show
 from pytest_fastr.gate.model import (
     Outcome,
     Policy,
@@ -28,98 +31,114 @@ from pytest_fastr.gate.model import (
     worst,
 )
 from pytest_fastr.gate.profile import HardwareProfile
-from pytest_fastr.load import RequestSpec, failures
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One call of the ``perf`` fixture: what to measure, and whose it is."""
-
-    nodeid: str
-    path: str
-    line: int
-    source: AppSource
-    request: RequestSpec
-    shape: LoadShape
-    limits: Mapping[str, float]
-
-    @property
-    def load(self) -> dict[str, object]:
-        """What must be the same for two sessions to be comparable."""
-        request = self.request
-        return {
-            "users": self.shape.users,
-            "mount": "asgi",
-            "request": f"{request.method} {request.path}",
-            "slice_users": self.shape.slice_users,
-            "body": hashlib.sha256(request.body).hexdigest()[:16] if request.body else None,
-            "expect": request.expect,
-        }
+from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
+from pytest_fastr.gate.validity import is_void, validity
+from pytest_fastr.load import failures
 
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """What the session decides by."""
+    """What the session decides by.
+
+    ``update``: what is measured is stored; ``reason``: why a worse baseline is accepted. ``equal``: every application
+    is compared with itself. ``mode``: what is compared with; None: what is there.
+    """
 
     gated: tuple[str, ...]
     false_alarm: float
     policy: Policy
-    update: bool
+    update: bool = False
+    reason: str | None = None
+    equal: bool = False
+    mode: WantedMode | None = None
+    budget_s: float = 600.0
+    profile: bool = True
+    """Whether to look where the time of a regressed test went."""
 
 
 class GateSession:
     """Collects the reports of one pytest session."""
 
-    def __init__(self, settings: GateSettings, store: BaselineStore, profile: HardwareProfile, rootdir: Path) -> None:
+    def __init__(
+        self,
+        settings: GateSettings,
+        store: BaselineStore,
+        profile: HardwareProfile,
+        rootdir: Path,
+        against: Against | None = None,
+    ) -> None:
         self.pool = EpochPool(secrets.randbits(32))
         self.reports: list[TestReport] = []
         self.profile = profile
-        self.expected_tests = 1
-        self._settings = settings
+        self.against = against
+        self.settings = settings
+        self._budget = Budget(settings.budget_s)
         self._store = store
+        self._equals_store = EqualsStore(store.folder)
+        # Read before anything is measured: a file that cannot be read must not cost minutes first.
+        self.equals: Equals = self._equals_store.load()
         self._rootdir = rootdir
-        self._epoch_ratios: dict[str, list[tuple[float, ...]]] = {}
+        comparisons = 2 if against is not None and settings.mode in (None, "both") else 1
+        self._comparisons = comparisons
+        self._decider = Decider(self.pool, self._budget, settings.gated, settings.false_alarm, comparisons)
+        self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
 
-    def run(self, measurement: Measurement, show: Show) -> tuple[TestReport, Samples]:
-        """Measures and judges; stores if asked to. Raises MeasurementError, MountError and BaselineError."""
-        # Read before loading anything: a baseline that cannot be read must not cost minutes first.
-        stored = self._store.load(measurement.nodeid)
-        measurement = _at_the_stored_operating_point(measurement, stored)
-        if stored is not None and not stored.has_load(measurement.load):
-            if not self._settings.update:
-                raise MeasurementError(_load_changed(measurement, stored))
-            stored = None
-        samples = self._measure(measurement, range(measurement.shape.epochs), show)
-        measurement = replace(measurement, shape=samples.shape)
-        found = self._estimate(samples)
-        looks = [Look(self._compare(measurement, found, stored, look=0))]
-        if not self._settings.update and not _is_void(validity(samples)):
-            samples = self._look_on(measurement, samples, looks, stored, show)
+    def expect(self, tests: int) -> None:
+        """So many perf tests are to come: time and the false-alarm rate of the build are divided over them."""
+        self._budget.tests = max(tests, 1)
+
+    def run(self, measurement: Measurement, show: Show) -> tuple[tuple[TestReport, ...], Samples]:
+        """Measures and judges, once for each thing it is compared with; stores if asked to.
+
+        Raises MeasurementError, MountError, RefError and BaselineError.
+        """
+        settings = self.settings
+        around = Surroundings(
+            self.pool, self._store, self.equals, settings.mode, self.against, settings.equal, settings.update
+        )
+        tasks = around.tasks(measurement)
+        asked_s = measurement.shape.duration_s
+        fits_s = self._budget.duration_s(asked_s, measurement.shape.epochs, self._comparisons)
+        reports = []
+        samples = None
+        for task in tasks:
+            if fits_s < asked_s:
+                task = task.said(_short(settings.budget_s, fits_s, asked_s))
+            shaped = replace(task, shape=replace(task.shape, duration_s=fits_s))
+            report, measured = self._run(measurement, shaped, show)
+            reports.append(report)
+            self.reports.append(report)
+            samples = samples or measured
+        assert samples is not None  # there is always a task
         if measurement.source.is_object:
             # The object may change before the next measurement; a fork would not see it.
             self.pool.release(measurement.source)
-        report = _report(measurement, samples, looks)
-        self.reports.append(report)
-        for metric, estimate in found.items():
-            self._epoch_ratios.setdefault(metric, []).append(estimate.epochs)
-        if self._settings.update and report.verdict is not Verdict.INVALID:
-            self._append(measurement, found)
-        return report, samples
+        return tuple(reports), samples
 
     def outcome(self, report: TestReport) -> Outcome:
-        """What the report does to the build. What is stored passes, if it is valid."""
-        if self._settings.update and report.verdict is not Verdict.INVALID:
+        """What the report does to the build. What is stored passes, if it is valid, and so do equals."""
+        if (self.settings.update or self.settings.equal) and report.verdict is not Verdict.INVALID:
             return Outcome.PASS
-        return outcome_of(report.verdict, self._settings.policy)
+        if report.mode == "paired" and report.verdict is Verdict.NEW:
+            return Outcome.PASS
+        return outcome_of(report.verdict, self.settings.policy)
 
     def record_failure(self, nodeid: str, path: str, line: int, message: str, output: str) -> None:
         """Remembers a test that could not be measured."""
         # One line: the failed test itself quotes the whole message, the server's log included.
         note = ValidityNote(level="void", code="failed", message=message.partition("\n")[0])
         self.reports.append(
-            TestReport(nodeid=nodeid, path=path, line=line, verdict=Verdict.INVALID, validity=(note,), output=output)
+            TestReport(
+                nodeid=nodeid,
+                path=path,
+                line=line,
+                verdict=Verdict.INVALID,
+                validity=(note,),
+                output=output,
+                mode="none",
+            )
         )
 
     def session_report(self, versions: Mapping[str, str], command: str) -> SessionReport:
@@ -131,99 +150,86 @@ class GateSession:
             duration_s=round(time.monotonic() - self._clock, 3),
             versions=versions,
             command=command,
+            against=None if self.against is None else self.against.title,
+            changes=() if self.against is None else self.against.changes,
         )
+
+    def store_equals(self) -> Equals:
+        """Stores what comparisons of equals have shown, if there were any, and returns all that is stored."""
+        tests = [report for report in self.reports if report.verdict is not Verdict.INVALID]
+        if self.settings.equal and tests:
+            red = sum(report.verdict is Verdict.REGRESSED for report in tests)
+            self._equals_store.append(EqualsSession(_now(), len(tests), red, self._equal_ratios))
+            self.equals = self._equals_store.load()
+        return self.equals
 
     def close(self) -> None:
-        """Ends every server."""
+        """Ends every server, and removes the other ref's checkout."""
         self.pool.close()
+        if self.against is not None:
+            self.against.close()
 
-    def _look_on(
-        self, measurement: Measurement, samples: Samples, looks: list[Look], stored: StoredTest | None, show: Show
-    ) -> Samples:
-        """Measures with fresh processes until the looks decide, each look appended. Returns all samples."""
-        for look, times in enumerate(LOOKS[1:], start=1):
-            if is_decided(looks[-1]):
-                break
+    def _run(self, measurement: Measurement, task: Task, show: Show) -> tuple[TestReport, Samples]:
+        decision = self._decider.decide(task, show, one_look=self.settings.update)
+        if self.settings.update:
+            decision = replace(decision, task=self._append(measurement, decision))
+        if task.basis.mode == "equal":
+            for metric, estimate in decision.found.items():
+                self._equal_ratios.setdefault(metric, []).append((estimate.ratio.log_ratio, estimate.ratio.se))
+        return _report(measurement, decision), decision.samples
 
-            def show_look(phase: str, share: float, rps: float | None, number: int = look + 1) -> None:
-                show(f"look {number}: {phase}", share, rps)
-
-            indices = range(len(samples.epochs), times * measurement.shape.epochs)
-            samples = samples.plus(self._measure(measurement, indices, show_look))
-            if _is_void(validity(samples)):
-                break
-            pooled, later = (
-                self._compare(measurement, self._estimate(some), stored, look) for some in (samples, samples.later)
-            )
-            looks.append(Look(pooled, later))
-        return samples
-
-    def _measure(self, measurement: Measurement, indices: range, show: Show) -> Samples:
-        return measure(self.pool, measurement.source, measurement.request, measurement.shape, indices, show)
-
-    def _estimate(self, samples: Samples) -> dict[str, Estimate]:
-        try:
-            return estimates(samples, self._epoch_ratios, samples.epochs[0].coin)
-        except ValueError as error:
-            # Too little was measured for an estimate: a slow endpoint under a short load.
-            raise MeasurementError(
-                f"{samples.request.name}: {error} (raise `duration`, now {samples.shape.duration_s:g} s over "
-                f"{samples.shape.epochs} epochs, or lower `epochs`)"
-            ) from error
-
-    def _compare(
-        self, measurement: Measurement, found: Mapping[str, Estimate], stored: StoredTest | None, look: int
-    ) -> Comparison:
-        gated = self._settings.gated
-        false_alarm = self._settings.false_alarm / (max(self.expected_tests, 1) * len(gated))
-        rules = Rules(
-            limits=measurement.limits,
-            gated=gated,
-            false_alarm=false_alarm * SPENT[look],
-            most_epochs=LOOKS[-1] * measurement.shape.epochs,
-            last_false_alarm=false_alarm * SPENT[-1],
-        )
-        history = {metric: self._store.history(metric) for metric in found}
-        return compare(found, stored, history, rules)
-
-    def _append(self, measurement: Measurement, found: Mapping[str, Estimate]) -> None:
-        recorded = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        engine = self.profile.recorded.engine_version
-        session = session_record(found, recorded, current_commit(self._rootdir), engine)
-        self._store.append(measurement.nodeid, measurement.load, session)
+    def _append(self, measurement: Measurement, decision: Decision) -> Task:
+        """Stores the session, unless it is void or worse without a reason; then the task says so."""
+        task, compared = decision.task, decision.looks[0].pooled
+        if is_void(validity(decision.samples)):
+            return task
+        worse, better = (_moved(compared, verdict) for verdict in (Verdict.REGRESSED, Verdict.IMPROVED))
+        if worse and self.settings.reason is None:
+            return task.said(_needs_a_reason(worse))
+        commit = current_commit(self._rootdir)
+        era = None
+        if worse or better:
+            era = Era(_now(), commit, (self.settings.reason or "") if worse else f"better: {better}")
+        session = session_record(decision.found, _now(), commit, self.profile.recorded.engine_version)
+        self._store.append(measurement.nodeid, task.load, session, era)
+        return task
 
 
-def _at_the_stored_operating_point(measurement: Measurement, stored: StoredTest | None) -> Measurement:
-    """Slices as the baseline's, if it was recorded for as many users."""
-    users = measurement.shape.users
-    slices = stored.load.get("slice_users") if stored is not None and stored.load.get("users") == users else None
-    if isinstance(slices, int) and 1 <= slices <= users:
-        return replace(measurement, shape=replace(measurement.shape, slice_users=slices))
-    return measurement
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _load_changed(measurement: Measurement, stored: StoredTest) -> str:
-    changed = [
-        f"{key} was {stored.load.get(key)!r} and is {value!r}"
-        for key, value in measurement.load.items()
-        if stored.load.get(key) != value
-    ]
-    return (
-        f"the baseline was recorded under another load ({'; '.join(changed) or 'it had more keys'}), so nothing was "
-        f'measured; record it anew with `pytest --perf --perf-update "{measurement.nodeid}"`'
+def _moved(compared: Comparison, verdict: Verdict) -> str:
+    """``cpu +12.3 %, p99 +40 %``: what has this verdict."""
+    moved = [one for one in compared.results.values() if one.verdict is verdict and one.change is not None]
+    return ", ".join(f"{one.name} {(one.change or 0.0) * 100:+.1f} %" for one in moved)
+
+
+def _needs_a_reason(worse: str) -> ValidityNote:
+    return ValidityNote(
+        "void",
+        "reason",
+        f'this would accept a worse baseline ({worse}), and was not stored: say why by --perf-reason "..."',
     )
 
 
-def _is_void(notes: tuple[ValidityNote, ...]) -> bool:
-    return any(note.level == "void" for note in notes)
+def _short(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
+    return ValidityNote(
+        "warn",
+        "budget",
+        f"the session's budget of {budget_s:g} s leaves {fits_s:.1f} s of load a side, not {asked_s:g} s: raise `budget`, "
+        "or measure fewer tests",
+    )
 
 
-def _report(measurement: Measurement, samples: Samples, looks: Sequence[Look]) -> TestReport:
+def _report(measurement: Measurement, decision: Decision) -> TestReport:
+    task, samples, looks = decision.task, decision.samples, decision.looks
     candidate, stretch = samples.candidate, samples.stretch
-    notes = validity(samples)
+    notes = (*validity(samples), *task.notes)
     results, confirmed = outcome_of_looks(looks)
+    absolutes = absolute.hold(samples, measurement.limits.absolute)
     gated = [result.verdict for result in results.values() if result.verdict is not None]
-    verdict = Verdict.INVALID if _is_void(notes) else worst(gated)
+    verdict = Verdict.INVALID if is_void(notes) else worst([*gated, *(one.verdict for one in absolutes)])
 
     def quantile(q: float) -> float | None:
         value = stretch.quantile_ns(q)
@@ -239,12 +245,13 @@ def _report(measurement: Measurement, samples: Samples, looks: Sequence[Look]) -
         validity=notes,
         metrics=results,
         load={
-            **measurement.load,
-            "requests": [measurement.request.name],
-            "duration_s": measurement.shape.duration_s * len(samples.epochs) / measurement.shape.epochs,
+            **task.load,
+            "requests": [samples.request.name],
+            "duration_s": task.shape.duration_s * len(samples.epochs) / task.shape.epochs,
             "epochs": len(samples.epochs),
-            "mode": "stored",
+            "rate": task.shape.rate,
             "generator_utilisation": max(one.paired.generator.utilisation or 0.0 for one in samples.epochs),
+            "cpu_pressure": _mean([one.cpu_pressure for one in samples.epochs]),
         },
         rps=stretch.requests * 1e9 / stretch.duration_ns,
         p50_us=quantile(0.50),
@@ -253,7 +260,15 @@ def _report(measurement: Measurement, samples: Samples, looks: Sequence[Look]) -
         peak_rss_bytes=candidate.peak_rss_bytes,
         confirmed=confirmed,
         looks=len(looks),
+        mode=task.mode,
+        against=task.basis.title,
+        absolute=absolutes,
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def current_commit(folder: Path) -> str | None:

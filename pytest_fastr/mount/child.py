@@ -8,13 +8,16 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_fastr import _native
 from pytest_fastr.errors import ConfigError, FastrError, PortInUseError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
+from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
+from pytest_fastr.mount.sampler import Recording
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -43,8 +46,18 @@ class ParentPipes:
     lifeline: int | None = None
 
 
-def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes: ParentPipes) -> int:
-    """Loads and serves an application until it is told to stop. Returns the exit code."""
+def run_server(
+    load: Callable[[], AsgiApplication],
+    options: ServeOptions,
+    pipes: ParentPipes,
+    moved: Moved | None = None,
+    sample: Path | None = None,
+) -> int:
+    """Loads and serves an application until it is told to stop. Returns the exit code.
+
+    ``moved``: where the application's code is imported from, to be proven. ``sample``: the file for a profile of the
+    time between being ready and being told to stop.
+    """
     if pipes.ready is not None:
         os.set_inheritable(pipes.ready, False)
     if pipes.lifeline is not None:
@@ -54,9 +67,12 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         atexit.register(end_own_family)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     told = False
+    recording = Recording(sample) if sample is not None else None
 
     def tell_ready(address: Address) -> None:
         nonlocal told
+        if recording is not None:
+            recording.begin()
         if pipes.ready is None:
             print(f"serving on {address.url} (Ctrl-C stops)", file=sys.stderr)
             return
@@ -67,6 +83,7 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
             app_file=source_file(app),
             tracing=tracing_tool(),
             debug_build=_native.DEBUG_BUILD,
+            strays=() if moved is None else tuple(moved.strays()),
         )
         told = True
         handshake.send_ready(pipes.ready, ready)
@@ -84,6 +101,9 @@ def run_server(load: Callable[[], AsgiApplication], options: ServeOptions, pipes
         if isinstance(error, ConfigError):
             return EXIT_USAGE
         return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
+    finally:
+        if recording is not None:
+            recording.end()
     return 0
 
 

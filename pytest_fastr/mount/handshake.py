@@ -27,6 +27,8 @@ class Ready:
     app_file: str | None
     tracing: str | None
     debug_build: bool
+    strays: tuple[str, ...] = ()
+    """Files of the checkout that a server which runs from a copy of it has imported all the same."""
 
     @property
     def address(self) -> Address:
@@ -48,7 +50,7 @@ def parse(line: bytes) -> Ready:
     """Reads the line. Raises the error that it carries, as the class of the same name where there is one."""
     message: dict[str, Any] = json.loads(line)
     if "ready" in message:
-        return Ready(**message["ready"])
+        return Ready(**{**message["ready"], "strays": tuple(message["ready"]["strays"])})
     kind = getattr(errors, message["error"]["kind"], None)
     text = message["error"]["message"]
     if isinstance(kind, type) and issubclass(kind, errors.FastrError):

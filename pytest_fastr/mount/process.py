@@ -45,8 +45,9 @@ _STARTUP_POLL_SECONDS = 0.05
 class Launch:
     """How server processes are started.
 
-    ``env`` is added to the parent's environment. ``path`` goes before the import path (spawned servers only).
-    ``startup_timeout`` is in seconds.
+    ``env`` is added to the parent's environment. ``startup_timeout`` is in seconds. For spawned servers only: ``path``
+    goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and its
+    copy, from which the checkout's code is imported instead.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
@@ -54,6 +55,8 @@ class Launch:
     path: Sequence[str] = ()
     startup_timeout: float = 30.0
     python: str = sys.executable
+    cwd: str | None = None
+    moved: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +255,10 @@ def spawn(app: AppRef, launch: Launch) -> ServerProcess:
     ]  # fmt: skip
     for entry in launch.path:
         command += ["--path", entry]
+    if launch.moved is not None:
+        command += ["--moved", *launch.moved]
+    if launch.cwd is not None:
+        command += ["--chdir", launch.cwd]
     for name, value in options.limits.items():
         command += ["--limit", f"{name}={value}"]
     try:

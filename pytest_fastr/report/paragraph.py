@@ -5,16 +5,19 @@ Plain ASCII lines besides the node id, for a pytest failure as well as for a log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
-from pytest_fastr.gate.model import MetricResult, TestReport, Verdict
+from pytest_fastr.gate.model import AbsoluteResult, MetricResult, TestReport, Verdict
 from pytest_fastr.report.quantity import (
     MISSING,
+    bytes_text,
     metric_title,
     percent_text,
     printable,
     rate_text,
     share_text,
+    time_text,
     value_text,
 )
 
@@ -24,7 +27,8 @@ def paragraph(test: TestReport) -> str:
     body = _BODIES.get(test.verdict)
     if body is None:
         return ""
-    return "\n".join([f"{printable(test.nodeid)}: {test.verdict}", *(f"  {line}" for line in body(test))])
+    against = f" against {printable(test.against)}" if test.mode == "paired" else ""
+    return "\n".join([f"{printable(test.nodeid)}: {test.verdict}{against}", *(f"  {line}" for line in body(test))])
 
 
 def errors_text(errors: Mapping[str, int], requests: int) -> str:
@@ -48,21 +52,53 @@ def update_command(nodeid: str) -> str:
 
 
 def _regressed(test: TestReport) -> list[str]:
-    lines = []
-    for metric in _of_verdict(test, Verdict.REGRESSED):
+    lines = [f"{absolute_words(one)}." for one in test.absolute if one.verdict is Verdict.REGRESSED]
+    moved = _of_verdict(test, Verdict.REGRESSED)
+    for metric in moved:
         lines += [f"{_movement(metric)}.", f"  {_certainty(metric)}.", *_notes(metric)]
     if test.confirmed:
         lines.append("It was measured again with new server processes, and was seen again.")
-    elif test.confirmed is None:
+    elif moved and test.confirmed is None:
         lines.append("It was measured once, without a confirmation by new server processes.")
-    else:
+    elif moved:
         lines.append("It was measured again with new server processes, and was not seen again.")
+    if test.where:
+        lines += ["Where the time went, per request:", *(f"  {printable(line)}" for line in test.where)]
     lines += _warnings(test)
-    return [*lines, "Make the code cheaper again, or accept the change as the new baseline:", _command(test)]
+    if not moved:
+        return [*lines, "Make the code cheaper again, or change the limit."]
+    if test.mode == "paired":
+        return [
+            *lines,
+            "Make the code cheaper again. A cost that is meant is accepted by a limit of this test, which reports name:",
+            f"  {_accepting_limit(moved)}",
+        ]
+    return [
+        *lines,
+        "Make the code cheaper again, or accept the change as the new baseline:",
+        f'{_command(test)} --perf-reason "..."',
+    ]
+
+
+def absolute_words(result: AbsoluteResult) -> str:
+    """``p99<50ms is broken: 71.2 ms``."""
+    state = {Verdict.EQUIVALENT: "kept", Verdict.REGRESSED: "broken"}.get(result.verdict, "not known")
+    if result.value is None:
+        return f"{result.limit} is {state}: too few answers to tell"
+    if result.metric == "rps":
+        value = f"{rate_text(result.value)} rps"
+    else:
+        value = bytes_text(result.value) if result.metric == "memory" else time_text(result.value)
+    return f"{result.limit} is {state}: {value}"
+
+
+def _accepting_limit(moved: Sequence[MetricResult]) -> str:
+    limits = ", ".join(f'"{one.name}": "{math.ceil(100 * abs(one.change or 0.0)) + 1}%"' for one in moved)
+    return f"@pytest.mark.perf(limit={{{limits}}})"
 
 
 def _inconclusive(test: TestReport) -> list[str]:
-    lines = []
+    lines = [f"{absolute_words(one)}." for one in test.absolute if one.verdict is Verdict.INCONCLUSIVE]
     for metric in _of_verdict(test, Verdict.INCONCLUSIVE):
         lines += [
             f"{metric_title(metric.name)} moved by {percent_text(metric.change)},"
@@ -79,6 +115,8 @@ def _inconclusive(test: TestReport) -> list[str]:
 
 
 def _new(test: TestReport) -> list[str]:
+    if test.mode == "paired":
+        return [*_warnings(test), "It will be compared once it is on the other side too."]
     missing = [metric_title(metric.name) for metric in _of_verdict(test, Verdict.NEW)]
     of_what = f" of {', '.join(missing)}" if missing else ""
     return [

@@ -35,6 +35,8 @@ def to_json(report: SessionReport, loads: Sequence[Mapping[str, object]] = ()) -
         "duration_s": report.duration_s,
         "versions": report.versions,
         "command": report.command,
+        "against": report.against,
+        "changes": report.changes,
     }
     return json.dumps(_plain(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
@@ -61,6 +63,7 @@ def _members(test: TestReport) -> dict[str, object]:
     members = {one.name: getattr(test, one.name) for one in fields(test)}
     members["metrics"] = {name: _value_members(metric) for name, metric in test.metrics.items()}
     members["validity"] = [_value_members(note) for note in test.validity]
+    members["absolute"] = [_value_members(one) for one in test.absolute]
     return members
 
 

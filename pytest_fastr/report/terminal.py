@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict, severity, worst
-from pytest_fastr.report.paragraph import errors_text, paragraph
+from pytest_fastr.report.paragraph import absolute_words, errors_text, paragraph
 from pytest_fastr.report.quantity import (
     interval_text,
     percent_text,
@@ -53,8 +53,8 @@ def render(report: SessionReport, width: int, color: bool, ascii_only: bool = Fa
     if not report.tests:
         return "no perf test was measured"
     page = _Page(max(width, MIN_WIDTH), ascii_only)
-    rows = [_row(test, page) for test in report.tests]
-    parts: list[RenderableType] = [*_table(rows, page), *_warnings(report.tests, page), Text("")]
+    rows = [_row(test, page, report) for test in report.tests]
+    parts: list[RenderableType] = [*_table(rows, page), *_warnings(report, page), Text("")]
     parts += page.packed(list(_summary(report)), _STYLES[worst(test.verdict for test in report.tests)])
     return _printed(parts, page.width, color)
 
@@ -153,17 +153,28 @@ class _Row:
         return f"{self.change} {self.interval}".strip()
 
 
-def _row(test: TestReport, page: _Page) -> _Row:
+def _title(test: TestReport, report: SessionReport) -> str:
+    """The test's name, and what it was compared with where the session's other ref leaves that open."""
+    return f"{test.nodeid} (stored)" if report.against is not None and test.mode == "stored" else test.nodeid
+
+
+def _row(test: TestReport, page: _Page, report: SessionReport) -> _Row:
     metric = worst_metric(test)
     known = metric is not None and metric.change is not None
+    broken = next((one for one in test.absolute if one.verdict is Verdict.REGRESSED), None)
+    if broken is not None and not (metric and metric.verdict is Verdict.REGRESSED):
+        change, interval = page.text(broken.limit), absolute_words(broken).rpartition(": ")[2]
+    else:
+        change = f"{page.text(metric.name)} {percent_text(metric.change)}" if metric and known else "-"
+        interval = interval_text(metric.low, metric.high) if metric and known else ""
     return _Row(
-        nodeid=page.text(test.nodeid),
+        nodeid=page.text(_title(test, report)),
         rps=rate_text(test.rps),
         p50=time_text(test.p50_us),
         p99=time_text(test.p99_us),
         cpu=time_text(test.cpu_us_per_request),
-        change=f"{page.text(metric.name)} {percent_text(metric.change)}" if metric and known else "-",
-        interval=interval_text(metric.low, metric.high) if metric and known else "",
+        change=change,
+        interval=interval,
         verdict=test.verdict,
     )
 
@@ -280,11 +291,13 @@ def _split(nodeid: str) -> tuple[str, str]:
     return path, colons + rest
 
 
-def _warnings(tests: Sequence[TestReport], page: _Page) -> list[Text]:
-    """A line for each warning, each void reason, the errors, and what was looked at again."""
-    lines: list[Text] = []
-    names, _ = _names([page.text(test.nodeid) for test in tests], max(_MIN_WARNED_NAME, page.width // 3), page)
-    for name, test in zip(names, tests, strict=True):
+def _warnings(report: SessionReport, page: _Page) -> list[Text]:
+    """A line for each difference of the refs, each warning, each void reason, the errors, and what was looked at
+    again."""
+    lines = [line for change in report.changes for line in page.wrapped(f"! {page.text(change)}", "yellow", indent=2)]
+    titles = [page.text(_title(test, report)) for test in report.tests]
+    names, _ = _names(titles, max(_MIN_WARNED_NAME, page.width // 3), page)
+    for name, test in zip(names, report.tests, strict=True):
         said = [
             (f"{note.level} {note.code}: {note.message}", "red" if note.level == "void" else "yellow")
             for note in test.validity
@@ -307,6 +320,8 @@ def _summary(report: SessionReport) -> Iterator[str]:
     counted = Counter(test.verdict for test in report.tests)
     verdicts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in sorted(counted, key=severity))
     yield f"{len(report.tests)} test{'' if len(report.tests) == 1 else 's'}: {verdicts}"
+    if report.against is not None:
+        yield f"against {printable(report.against)}"
     yield f"profile {report.profile.slug}"
     smallest = _smallest_detectable(report.tests)
     if smallest:

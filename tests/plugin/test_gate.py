@@ -71,13 +71,35 @@ def test_updating_one_node_leaves_the_others_alone(project: Project) -> None:
     assert len(after["test_perf.py::test_made"]["sessions"]) == 2
 
 
-def test_a_regression_is_stored_when_asked_to(project: Project) -> None:
+def test_a_worse_baseline_is_stored_only_with_a_reason_and_begins_an_era(project: Project) -> None:
     project.test(TEST)
     project.run("--perf", "--perf-update").assert_outcomes(passed=1)
+    before = baseline_file(project.path).read_bytes()
+    project.monkeypatch.setenv("SHOP_WORK", "40")
+    refused = project.run("--perf", "--perf-update")
+    refused.assert_outcomes(failed=1)
+    assert '--perf-reason "..."' in " ".join(refused.stdout.str().split())
+    assert baseline_file(project.path).read_bytes() == before
+
+    project.run("--perf", "--perf-update", "--perf-reason", "sorted results").assert_outcomes(passed=1)
+    stored = json.loads(baseline_file(project.path).read_text())["tests"]["test_perf.py::test_items"]
+    assert len(stored["sessions"]) == 1
+    (era,) = stored["eras"]
+    assert era["reason"] == "sorted results"
+    # From here on the new level is the baseline.
+    _, tests = project.results()
+    assert tests[0]["metrics"]["cpu"]["verdict"] != "regressed"
+
+
+def test_a_better_baseline_begins_an_era_by_itself(project: Project) -> None:
+    project.test(TEST)
     project.monkeypatch.setenv("SHOP_WORK", "40")
     project.run("--perf", "--perf-update").assert_outcomes(passed=1)
+    project.monkeypatch.setenv("SHOP_WORK", "1")
+    project.run("--perf", "--perf-update").assert_outcomes(passed=1)
     stored = json.loads(baseline_file(project.path).read_text())["tests"]["test_perf.py::test_items"]
-    assert len(stored["sessions"]) == 2
+    assert len(stored["sessions"]) == 1
+    assert stored["eras"][0]["reason"].startswith("better: cpu -")
 
 
 def test_a_changed_load_is_not_compared(project: Project) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, ValidityNote, Verdict
+from pytest_fastr.gate.model import AbsoluteResult, MetricResult, SessionReport, TestReport, ValidityNote, Verdict
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
 from pytest_fastr.report.quantity import (
     bytes_text,
@@ -227,7 +227,7 @@ def test_a_regression_says_what_how_much_how_sure_and_the_way_out() -> None:
         "  It was measured again with new server processes, and was seen again.",
         "  Warning: the hypervisor took 6.1 % of the CPU (warned from 5 %)",
         "  Make the code cheaper again, or accept the change as the new baseline:",
-        '    pytest --perf --perf-update "tests/perf/test_shop.py::test_search[blue]"',
+        '    pytest --perf --perf-update "tests/perf/test_shop.py::test_search[blue]" --perf-reason "..."',
     ]
 
 
@@ -341,3 +341,48 @@ def test_other_quantities() -> None:
     for found, expected in texts.items():
         assert found == expected
     assert interval_text(None, None) == ""
+
+
+PAIRED = replace(REGRESSED, mode="paired", against="main (1a2b3c4d)", where=("shop/search.py:rank  +21.3 us",))
+
+
+def test_against_another_ref_the_way_out_is_a_limit_that_the_report_names() -> None:
+    text = paragraph(PAIRED)
+    assert text.startswith("tests/perf/test_shop.py::test_search[blue]: regressed against main (1a2b3c4d)\n")
+    assert "shop/search.py:rank  +21.3 us" in text
+    assert text.endswith('@pytest.mark.perf(limit={"cpu": "20%"})')
+    assert "--perf-update" not in text
+
+
+def test_a_test_that_the_other_ref_lacks_is_no_failure_to_store() -> None:
+    note = ValidityNote("warn", "not-in-ref", "main has no such test")
+    text = paragraph(replace(NEW, mode="paired", validity=(note,)))
+    assert "main has no such test" in text
+    assert "--perf-update" not in text
+
+
+def test_the_two_comparisons_of_a_test_have_two_names() -> None:
+    session = replace(session_of(PAIRED, replace(REGRESSED, mode="stored")), against="main (1a2b3c4d)")
+    text = render(session, 200, color=False)
+    assert "test_search[blue] (stored)" in text
+    assert "· against main (1a2b3c4d) ·" in text
+
+
+def test_what_differs_between_the_refs_is_said_before_everything_else() -> None:
+    session = replace(session_of(PAIRED), against="main", changes=("uv.lock differs from main's",))
+    lines = [line for line in lines_of(session, 200) if line.startswith("! ")]
+    assert lines[0] == "! uv.lock differs from main's"
+
+
+def test_a_broken_absolute_limit_is_what_a_test_says_first() -> None:
+    broken = AbsoluteResult("p99<50ms", "p99", 71_200.0, Verdict.REGRESSED)
+    kept = AbsoluteResult("memory<200MB", "memory", 1e8, Verdict.EQUIVALENT)
+    unknown = AbsoluteResult("p999<1s", "p999", None, Verdict.INCONCLUSIVE)
+    test = replace(EQUIVALENT, verdict=Verdict.REGRESSED, absolute=(kept, broken, unknown))
+    assert "p99<50ms 71.2 ms" in " ".join(render(session_of(test), 200, color=False).split())
+    text = paragraph(test)
+    assert "  p99<50ms is broken: 71.2 ms." in text.splitlines()
+    assert "change the limit" in text
+    assert "--perf-update" not in text
+    open_ = paragraph(replace(test, verdict=Verdict.INCONCLUSIVE))
+    assert "p999<1s is not known: too few answers to tell." in open_

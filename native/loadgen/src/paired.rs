@@ -136,10 +136,12 @@ impl Paired<'_> {
         let cpu_before = [self.a.read_cpu(), self.b.read_cpu()];
         for side in order.sides() {
             let (player, other) = match side {
-                Side::A => (&mut self.a, &self.b),
-                Side::B => (&mut self.b, &self.a),
+                Side::A => (&mut self.a, &mut self.b),
+                Side::B => (&mut self.b, &mut self.a),
             };
+            let idle = other.begin_idle();
             let slice = player.slice(ticker, other.tally())?;
+            other.end_idle(idle);
             let side_totals = &mut totals[side as usize];
             side_totals.requests += slice.totals.ok;
             side_totals.wall_ns += slice.wall_ns;

@@ -40,6 +40,8 @@ pub struct SideResult {
     pub load_ns: u64,
     /// CPU time of the server's processes in all blocks, the other side's slices included. None: not known.
     pub cpu_ns: Option<u64>,
+    /// What of it they used while the other side was under load and they had nothing to do.
+    pub idle_cpu_ns: Option<u64>,
     /// The most memory that the server's processes held. None: not known.
     pub peak_rss_bytes: Option<u64>,
     /// The server's process tree at the end was not the one at the start.
@@ -66,6 +68,7 @@ pub(crate) struct Player<'p> {
     dead_slices: usize,
     load_ns: u64,
     cpu_ns: Option<u64>,
+    idle_cpu_ns: Option<u64>,
     histogram: Recorder,
     chunk: Recorder,
     calibration_requests: u64,
@@ -99,6 +102,7 @@ impl<'p> Player<'p> {
             dead_slices: 0,
             load_ns: 0,
             cpu_ns: Some(0),
+            idle_cpu_ns: Some(0),
             histogram: Recorder::new(),
             chunk: Recorder::new(),
             calibration_requests: 0,
@@ -212,6 +216,20 @@ impl<'p> Player<'p> {
         self.meter.read()
     }
 
+    /// The other side's slice begins.
+    pub(crate) fn begin_idle(&mut self) -> Option<u64> {
+        self.meter.read()
+    }
+
+    /// The other side's slice is over; `before` is what [`Player::begin_idle`] gave.
+    pub(crate) fn end_idle(&mut self, before: Option<u64>) {
+        let used = self.meter.read().zip(before);
+        self.idle_cpu_ns = self
+            .idle_cpu_ns
+            .zip(used)
+            .map(|(total, (now, before))| total + now.saturating_sub(before));
+    }
+
     /// A block is over: `cpu_ns` is what it cost this side; only a sound one goes into the chunk.
     pub(crate) fn end_block(&mut self, cpu_ns: Option<u64>, sound: bool) {
         self.cpu_ns = self.cpu_ns.zip(cpu_ns).map(|(total, block)| total + block);
@@ -242,6 +260,7 @@ impl<'p> Player<'p> {
             histogram: self.histogram,
             load_ns: self.load_ns,
             cpu_ns: self.cpu_ns,
+            idle_cpu_ns: self.idle_cpu_ns,
             peak_rss_bytes: self.meter.peak_rss_bytes(),
             processes_changed: self.meter.processes_changed(),
             calibration_requests: self.calibration_requests,

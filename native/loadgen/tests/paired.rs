@@ -57,6 +57,11 @@ fn blocks_add_up_to_what_the_sides_and_the_servers_count() {
     assert_eq!(sum(|block| block.b.requests), side_b.requests);
     assert_eq!(sum(|block| block.a.wall_ns), side_a.load_ns);
     assert_eq!(Some(sum(|block| block.b.cpu_ns)), side_b.cpu_ns);
+    // Both sides are this very process, which is never idle.
+    assert!(result
+        .sides
+        .iter()
+        .all(|side| side.idle_cpu_ns > Some(0) && side.idle_cpu_ns < side.cpu_ns));
     assert!(side_a.load_ns + side_b.load_ns >= 300_000_000);
     assert!(result
         .blocks

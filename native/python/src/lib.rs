@@ -27,8 +27,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::stats::{
-        judge_against_sessions, quantile_estimate, session_estimate, EpochEstimate, Judgement,
-        SessionEstimate,
+        judge_against_sessions, judge_pair, quantile_estimate, run_floor, session_estimate,
+        stretch_quantile_estimate, EpochEstimate, JudgeRule, Judgement, SessionEstimate,
     };
 
     /// Compiled without optimisation: nothing that this build measures means anything.

@@ -1,13 +1,14 @@
 //! The statistics' face.
 
 use fastr_stats::{
-    chance_of_red, change_against_sessions, judge, pool_between_epochs, quantile_log_ratio,
-    session_spread, Direction, Rule, StatsError, StoredSession, Verdict,
+    chance_of_red, change_against_sessions, change_direct, judge, pool_between_epochs,
+    quantile_log_ratio, session_spread, Change, ChunkPair, Direction, Rule, Spread, StatsError,
+    StoredSession, Verdict,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::load::PairedResult;
+use crate::load::{LoadResult, PairedResult};
 
 /// Sessions after which a profile's own spread replaces the prior one.
 const ENOUGH_SESSIONS: usize = 10;
@@ -118,10 +119,36 @@ pub(crate) fn quantile_estimate(
     resamples: usize,
     seed: u64,
 ) -> PyResult<Option<SessionEstimate>> {
-    let chunks: Vec<_> = epochs
-        .iter()
-        .map(|epoch| epoch.inner.chunks.clone())
-        .collect();
+    let chunks = epochs.iter().map(|one| one.inner.chunks.clone()).collect();
+    estimate_quantile(py, chunks, q, resamples, seed)
+}
+
+/// Stretches of load on both sides.
+type StretchPair<'py> = (PyRef<'py, LoadResult>, PyRef<'py, LoadResult>);
+
+#[pyfunction]
+pub(crate) fn stretch_quantile_estimate(
+    py: Python<'_>,
+    epochs: Vec<Vec<StretchPair<'_>>>,
+    q: f64,
+    resamples: usize,
+    seed: u64,
+) -> PyResult<Option<SessionEstimate>> {
+    let chunk = |(a, b): &StretchPair<'_>| ChunkPair {
+        a: a.response_times(),
+        b: b.response_times(),
+    };
+    let chunks = epochs.iter().map(|one| one.iter().map(chunk).collect());
+    estimate_quantile(py, chunks.collect(), q, resamples, seed)
+}
+
+fn estimate_quantile(
+    py: Python<'_>,
+    chunks: Vec<Vec<ChunkPair>>,
+    q: f64,
+    resamples: usize,
+    seed: u64,
+) -> PyResult<Option<SessionEstimate>> {
     match py.detach(|| quantile_log_ratio(&chunks, q, resamples, seed)) {
         Ok(estimate) => Ok(Some(SessionEstimate(estimate.session()))),
         // Too little was measured to say anything: that is an answer, and the caller's to judge.
@@ -147,23 +174,83 @@ pub(crate) struct Judgement {
     chance_of_red: f64,
 }
 
+/// How a metric is judged.
+#[pyclass(frozen, module = "pytest_fastr._native", from_py_object)]
+#[derive(Clone)]
+pub(crate) struct JudgeRule {
+    rule: Rule,
+    last: Rule,
+    most_epochs: usize,
+}
+
+#[pymethods]
+impl JudgeRule {
+    #[new]
+    #[pyo3(signature = (
+        *, lower_is_better, limit, false_alarm, confidence, most_epochs, last_false_alarm
+    ))]
+    fn new(
+        lower_is_better: bool,
+        limit: f64,
+        false_alarm: f64,
+        confidence: f64,
+        most_epochs: usize,
+        last_false_alarm: f64,
+    ) -> Self {
+        let rule = Rule {
+            direction: if lower_is_better {
+                Direction::LowerIsBetter
+            } else {
+                Direction::HigherIsBetter
+            },
+            limit,
+            false_alarm,
+            confidence,
+        };
+        Self {
+            rule,
+            last: Rule {
+                false_alarm: last_false_alarm,
+                ..rule
+            },
+            most_epochs,
+        }
+    }
+}
+
+impl JudgeRule {
+    fn judge(
+        &self,
+        now: &fastr_stats::SessionEstimate,
+        compare: impl Fn(&fastr_stats::SessionEstimate) -> Result<Change, StatsError>,
+    ) -> Result<Judgement, StatsError> {
+        let judged = judge(&compare(now)?, &self.rule)?;
+        let chance_of_red = chance_of_red(now, self.most_epochs, &self.last, compare)?;
+        let verdict = match judged.verdict {
+            Verdict::Regressed => "regressed",
+            Verdict::Improved => "improved",
+            Verdict::Equivalent => "equivalent",
+            Verdict::Inconclusive => "inconclusive",
+        };
+        Ok(Judgement {
+            verdict,
+            change: judged.change,
+            low: judged.low,
+            high: judged.high,
+            smallest_detectable: judged.smallest_detectable,
+            bursts: judged.bursts,
+            chance_of_red,
+        })
+    }
+}
+
 #[pyfunction]
-#[pyo3(signature = (
-    now, stored, *, history, prior_spread, lower_is_better, limit, false_alarm, confidence, most_epochs,
-    last_false_alarm
-))]
-#[allow(clippy::too_many_arguments)] // keyword arguments of a Python function
 pub(crate) fn judge_against_sessions(
     now: &SessionEstimate,
     stored: Vec<(f64, f64)>,
     history: Vec<Vec<f64>>,
     prior_spread: f64,
-    lower_is_better: bool,
-    limit: f64,
-    false_alarm: f64,
-    confidence: f64,
-    most_epochs: usize,
-    last_false_alarm: f64,
+    rule: &JudgeRule,
 ) -> PyResult<Judgement> {
     let stored: Vec<_> = stored
         .into_iter()
@@ -172,40 +259,28 @@ pub(crate) fn judge_against_sessions(
             totals_log_ratio,
         })
         .collect();
-    let direction = if lower_is_better {
-        Direction::LowerIsBetter
-    } else {
-        Direction::HigherIsBetter
-    };
-    let spread = session_spread(&history, prior_spread, ENOUGH_SESSIONS).map_err(stats_error)?;
-    let rule = Rule {
-        direction,
-        limit,
-        false_alarm,
-        confidence,
-    };
-    let compare = |session: &_| change_against_sessions(session, &stored, spread);
-    let judged = compare(&now.0)
-        .and_then(|change| judge(&change, &rule))
-        .map_err(stats_error)?;
-    let last = Rule {
-        false_alarm: last_false_alarm,
-        ..rule
-    };
-    let chance_of_red = chance_of_red(&now.0, most_epochs, &last, compare).map_err(stats_error)?;
-    let verdict = match judged.verdict {
-        Verdict::Regressed => "regressed",
-        Verdict::Improved => "improved",
-        Verdict::Equivalent => "equivalent",
-        Verdict::Inconclusive => "inconclusive",
-    };
-    Ok(Judgement {
-        verdict,
-        change: judged.change,
-        low: judged.low,
-        high: judged.high,
-        smallest_detectable: judged.smallest_detectable,
-        bursts: judged.bursts,
-        chance_of_red,
-    })
+    session_spread(&history, prior_spread, ENOUGH_SESSIONS)
+        .and_then(|spread| {
+            rule.judge(&now.0, |session| {
+                change_against_sessions(session, &stored, spread)
+            })
+        })
+        .map_err(stats_error)
+}
+
+#[pyfunction]
+pub(crate) fn judge_pair(
+    now: &SessionEstimate,
+    floor: (f64, f64),
+    rule: &JudgeRule,
+) -> PyResult<Judgement> {
+    let (sd, df) = floor;
+    rule.judge(&now.0, |session| change_direct(session, Spread { sd, df }))
+        .map_err(stats_error)
+}
+
+#[pyfunction]
+pub(crate) fn run_floor(equals: Vec<(f64, f64)>) -> PyResult<Option<(f64, f64)>> {
+    let floor = fastr_stats::run_floor(&equals).map_err(stats_error)?;
+    Ok(floor.map(|spread| (spread.sd, spread.df)))
 }

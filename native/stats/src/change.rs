@@ -130,18 +130,64 @@ pub fn change_against_sessions(
     })
 }
 
-/// The change where both refs ran in one session: the session's ratio itself.
+/// What sessions of one test differ by beyond their own errors, learned from comparisons of equals (A/A): each is a log
+/// ratio, which would be 0, and its standard error.
 ///
-/// Nothing is checked here: [`crate::judge`] refuses what cannot be judged.
-#[must_use]
-pub fn change_direct(now: &SessionEstimate) -> Change {
-    Change {
-        log_ratio: now.log_ratio,
-        se: now.se,
-        df: now.df,
-        totals_log_ratio: now.totals_log_ratio,
-        totals_se: now.totals_se,
+/// The variance is the mean square of the ratios less that of the errors; never below that of 0.1 %. `None` without
+/// sessions: then nothing is known.
+///
+/// # Errors
+///
+/// [`StatsError::Unusable`] for a number that is NaN or infinite, or a negative error.
+pub fn run_floor(equals: &[(f64, f64)]) -> Result<Option<Spread>, StatsError> {
+    let mut excess = 0.0;
+    for &(log_ratio, se) in equals {
+        finite("the log ratio of equals", log_ratio)?;
+        non_negative("the standard error of a comparison of equals", se)?;
+        excess += log_ratio.powi(2) - se.powi(2);
     }
+    if equals.is_empty() {
+        return Ok(None);
+    }
+    let count = equals.len() as f64;
+    let sd = (finite("the excess of equals", excess)? / count)
+        .max(0.0)
+        .sqrt();
+    Ok(Some(Spread {
+        sd: sd.max(LEAST_SPREAD),
+        df: count,
+    }))
+}
+
+/// The change where both refs ran in one session: the session's ratio itself, and a `floor` under its error that no
+/// number of epochs removes.
+///
+/// # Errors
+///
+/// [`StatsError::Unusable`] for a number that is NaN, infinite or out of range.
+pub fn change_direct(now: &SessionEstimate, floor: Spread) -> Result<Change, StatsError> {
+    check_session(now)?;
+    non_negative("floor of a run", floor.sd)?;
+    degrees("the floor's degrees of freedom", floor.df)?;
+    let floor = PooledVariance {
+        variance: floor.sd.powi(2),
+        df: floor.df,
+    };
+    let own = PooledVariance {
+        variance: now.se.powi(2),
+        df: now.df,
+    };
+    let error = add_independent(&[own, floor]);
+    Ok(Change {
+        log_ratio: now.log_ratio,
+        se: finite("error of the change", error.variance.sqrt())?,
+        df: degrees("degrees of freedom of the change", error.df)?,
+        totals_log_ratio: now.totals_log_ratio,
+        totals_se: finite(
+            "error of the change of totals",
+            (now.totals_se.powi(2) + floor.variance).sqrt(),
+        )?,
+    })
 }
 
 fn check_session(now: &SessionEstimate) -> Result<(), StatsError> {
@@ -194,12 +240,32 @@ mod tests {
     }
 
     #[test]
-    fn the_direct_change_is_the_sessions_ratio() {
-        let session = now(0.2, 0.01);
-        let change = change_direct(&session);
+    fn the_direct_change_is_the_sessions_ratio_with_the_floor_under_its_error() {
+        let session = now(0.2, 0.03);
+        let floor = Spread { sd: 0.04, df: 20.0 };
+        let change = change_direct(&session, floor).unwrap();
         close(change.log_ratio, 0.2);
-        close(change.se, 0.01);
+        close(change.se, 0.05);
         close(change.totals_log_ratio, session.totals_log_ratio);
+        close(change.totals_se, (0.06_f64.powi(2) + 0.0016).sqrt());
+        let df = 0.0025_f64.powi(2) / (0.0009_f64.powi(2) / 10.0 + 0.0016_f64.powi(2) / 20.0);
+        assert!((change.df - df).abs() < 1e-9);
+        assert!(change_direct(&now(f64::NAN, 0.1), floor).is_err());
+        let nonsense = Spread { sd: -1.0, df: 20.0 };
+        assert!(change_direct(&session, nonsense).is_err());
+    }
+
+    #[test]
+    fn the_floor_is_what_equals_differ_by_beyond_their_errors() {
+        let floor = run_floor(&[(0.05, 0.03), (-0.05, 0.03)]).unwrap().unwrap();
+        close(floor.sd, 0.04);
+        close(floor.df, 2.0);
+        let quiet = run_floor(&[(0.01, 0.03)]).unwrap().unwrap();
+        close(quiet.sd, LEAST_SPREAD);
+        assert_eq!(run_floor(&[]), Ok(None));
+        assert!(run_floor(&[(f64::NAN, 0.1)]).is_err());
+        assert!(run_floor(&[(0.1, -0.1)]).is_err());
+        assert!(run_floor(&[(f64::MAX, 0.1)]).is_err());
     }
 
     #[test]

@@ -39,7 +39,8 @@ mod variance;
 pub use block::{Block, CostMetric, Direction, Side, SideTotals};
 pub use bootstrap::{quantile_log_ratio, ChunkPair, QuantileEstimate};
 pub use change::{
-    change_against_sessions, change_direct, session_spread, Change, Spread, StoredSession,
+    change_against_sessions, change_direct, run_floor, session_spread, Change, Spread,
+    StoredSession,
 };
 pub use distribution::{bonferroni, normal_quantile, student_t_quantile};
 pub use epoch::{epoch_estimate, EpochEstimate};

@@ -66,7 +66,12 @@ pub fn chance_of_red(
 mod tests {
     use super::*;
     use crate::block::Direction;
-    use crate::change::change_direct;
+    use crate::change::{change_direct, Spread};
+
+    const NO_FLOOR: Spread = Spread {
+        sd: 0.0,
+        df: f64::INFINITY,
+    };
 
     const RULE: Rule = Rule {
         direction: Direction::LowerIsBetter,
@@ -87,7 +92,7 @@ mod tests {
     }
 
     fn chance(session: SessionEstimate, epochs: usize) -> f64 {
-        chance_of_red(&session, epochs, &RULE, |one| Ok(change_direct(one))).unwrap()
+        chance_of_red(&session, epochs, &RULE, |one| change_direct(one, NO_FLOOR)).unwrap()
     }
 
     #[test]
@@ -127,7 +132,10 @@ mod tests {
             ..RULE
         };
         let of = |ratio| {
-            chance_of_red(&seen(ratio, 0.02), 24, &rule, |one| Ok(change_direct(one))).unwrap()
+            chance_of_red(&seen(ratio, 0.02), 24, &rule, |one| {
+                change_direct(one, NO_FLOOR)
+            })
+            .unwrap()
         };
         assert!(of(0.2) < 1e-6 && of(-0.2) > 0.999);
     }
@@ -149,10 +157,16 @@ mod tests {
     fn what_is_no_number_is_no_chance() {
         for bad in [f64::NAN, f64::INFINITY] {
             assert!(
-                chance_of_red(&seen(bad, 0.1), 12, &RULE, |one| Ok(change_direct(one))).is_err()
+                chance_of_red(&seen(bad, 0.1), 12, &RULE, |one| change_direct(
+                    one, NO_FLOOR
+                ))
+                .is_err()
             );
             assert!(
-                chance_of_red(&seen(0.1, bad), 12, &RULE, |one| Ok(change_direct(one))).is_err()
+                chance_of_red(&seen(0.1, bad), 12, &RULE, |one| change_direct(
+                    one, NO_FLOOR
+                ))
+                .is_err()
             );
         }
     }

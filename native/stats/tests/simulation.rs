@@ -12,13 +12,22 @@ use fastr_stats::{
     chance_of_red, change_against_sessions, change_direct, epoch_estimate, judge,
     pool_between_epochs, quantile_log_ratio, session_estimate, session_spread, Block, Change,
     ChunkPair, CostMetric, EpochEstimate, Rule, SessionEstimate, SideTotals, SparseHistogram,
-    StoredSession, Verdict,
+    Spread, StoredSession, Verdict,
 };
 
 const EPOCHS: usize = 6;
 const BLOCKS: usize = 60;
 const REQUESTS: u64 = 40;
 const COST_NS: f64 = 160_000.0;
+
+/// The change of a run with both sides in it, on a machine on which runs differ by no more than their errors say.
+fn paired(now: &SessionEstimate) -> Change {
+    let floor = Spread {
+        sd: 0.0,
+        df: f64::INFINITY,
+    };
+    change_direct(now, floor).unwrap()
+}
 
 /// SplitMix64, and normal values from pairs of its numbers (Box and Muller).
 struct Weather(u64);
@@ -156,7 +165,7 @@ fn drawn_alarms(seed: u64, epoch_sd: f64, others: usize) -> usize {
                 .map(|_| epochs().iter().map(|one| one.log_ratio).collect())
                 .collect();
             let now = session_estimate(&epochs(), pool_between_epochs(&pool)).unwrap();
-            change_direct(&now)
+            paired(&now)
         })
         .collect();
     count(&changes, &bound_only(0.01), Verdict::Regressed)
@@ -172,7 +181,7 @@ fn one_epochs_own_error_is_wrong_once_in_a_hundred_at_a_bound_of_one_percent() {
     let changes: Vec<Change> = (0..2_000)
         .map(|_| {
             let estimate = epoch(&mut weather, one_pair, 0.0);
-            change_direct(&session_estimate(&[estimate], None).unwrap())
+            paired(&session_estimate(&[estimate], None).unwrap())
         })
         .collect();
     let alarms = count(&changes, &bound_only(0.01), Verdict::Regressed);
@@ -205,7 +214,7 @@ fn an_unchanged_app_is_never_red_at_the_stored_limit_and_nearly_always_green() {
     let calm = Machine { steal: 0.002, ..VM };
     let mut weather = Weather(8);
     let changes: Vec<Change> = (0..200)
-        .map(|_| change_direct(&session(&mut weather, calm, 0.0)))
+        .map(|_| paired(&session(&mut weather, calm, 0.0)))
         .collect();
     assert_eq!(count(&changes, &gate(), Verdict::Regressed), 0);
     assert_eq!(count(&changes, &gate(), Verdict::Improved), 0);
@@ -216,7 +225,7 @@ fn an_unchanged_app_is_never_red_at_the_stored_limit_and_nearly_always_green() {
 fn twenty_percent_more_work_is_always_red() {
     let mut weather = Weather(9);
     let changes: Vec<Change> = (0..100)
-        .map(|_| change_direct(&session(&mut weather, VM, 1.2_f64.ln())))
+        .map(|_| paired(&session(&mut weather, VM, 1.2_f64.ln())))
         .collect();
     assert_eq!(count(&changes, &gate(), Verdict::Regressed), 100);
 }
@@ -242,7 +251,7 @@ fn a_rare_cost_is_never_called_equivalent() {
                 epoch_estimate(CostMetric::CpuPerRequest, &blocks).unwrap()
             })
             .collect();
-        let change = change_direct(&session_estimate(&epochs, None).unwrap());
+        let change = paired(&session_estimate(&epochs, None).unwrap());
         let judged = judge(&change, &rule).unwrap();
         assert_eq!(judged.verdict, Verdict::Inconclusive);
         assert!(judged.bursts);
@@ -312,7 +321,7 @@ fn quantile_change(weather: &mut Weather, epoch_sd: f64, log_change: f64) -> Cha
         .collect();
     let seed = (weather.uniform() * 1e15) as u64;
     let estimate = quantile_log_ratio(&epochs, 0.99, 200, seed).unwrap();
-    change_direct(&estimate.session())
+    paired(&estimate.session())
 }
 
 #[test]
@@ -363,15 +372,12 @@ fn looked_at(weather: &mut Weather, epoch_sd: f64, log_change: f64, rule: &Rule)
             epochs.push(epoch);
         }
         let now = session_estimate(&epochs, None).unwrap();
-        let red = judge(&change_direct(&now), &spending(share))
-            .unwrap()
-            .verdict
-            == Verdict::Regressed;
+        let red = judge(&paired(&now), &spending(share)).unwrap().verdict == Verdict::Regressed;
         let later: Vec<f64> = epochs[EPOCHS..].iter().map(|one| one.log_ratio).collect();
         let shown = !later.is_empty()
             && later.iter().sum::<f64>() / later.len() as f64 >= rule.limit.ln_1p();
         let chance = chance_of_red(&now, LOOKS[2], &spending(SPENT[2]), |session| {
-            Ok(change_direct(session))
+            Ok(paired(session))
         })
         .unwrap();
         if red && shown {
@@ -410,7 +416,7 @@ fn sequential_looks_find_in_a_noisy_hour_what_one_look_misses() {
                 })
                 .collect();
             let now = session_estimate(&epochs, None).unwrap();
-            judge(&change_direct(&now), &gate()).unwrap().verdict == Verdict::Regressed
+            judge(&paired(&now), &gate()).unwrap().verdict == Verdict::Regressed
         })
         .count();
     let found = (0..500)

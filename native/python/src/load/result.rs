@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastr_loadgen::{EarlyEnd, GeneratorCheck, OnceResult, Outcomes, Recorder};
-use fastr_stats::CostMetric;
+use fastr_stats::{CostMetric, SparseHistogram};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -71,6 +71,8 @@ pub(crate) struct Side {
     #[pyo3(get)]
     pub(super) cpu_ns: Option<u64>,
     #[pyo3(get)]
+    pub(super) idle_cpu_ns: Option<u64>,
+    #[pyo3(get)]
     pub(super) peak_rss_bytes: Option<u64>,
     #[pyo3(get)]
     pub(super) processes_changed: bool,
@@ -102,6 +104,7 @@ impl Side {
     fn merged(sides: Vec<PyRef<'_, Side>>) -> Side {
         let mut merged = Side {
             cpu_ns: Some(0),
+            idle_cpu_ns: Some(0),
             ..Side::default()
         };
         for side in &sides {
@@ -113,6 +116,10 @@ impl Side {
             merged.duration_ns += side.duration_ns;
             // One side that cannot be measured makes the sum unknown.
             merged.cpu_ns = merged.cpu_ns.zip(side.cpu_ns).map(|(sum, one)| sum + one);
+            merged.idle_cpu_ns = merged
+                .idle_cpu_ns
+                .zip(side.idle_cpu_ns)
+                .map(|(sum, one)| sum + one);
             merged.peak_rss_bytes = merged.peak_rss_bytes.max(side.peak_rss_bytes);
             merged.processes_changed |= side.processes_changed;
             merged.histogram.merge(&side.histogram);
@@ -197,6 +204,10 @@ pub(crate) struct LoadResult {
 }
 
 impl LoadResult {
+    pub(crate) fn response_times(&self) -> SparseHistogram {
+        self.response.0.to_sparse()
+    }
+
     pub(super) fn of(result: fastr_loadgen::LoadResult, connections: usize) -> Self {
         let seconds = result.series.seconds.iter();
         let bins = result.series.bins.iter();
@@ -233,6 +244,7 @@ impl LoadResult {
                 bytes_received: result.bytes_received,
                 duration_ns: result.duration_ns,
                 cpu_ns: result.cpu_ns,
+                idle_cpu_ns: None,
                 peak_rss_bytes: result.peak_rss_bytes,
                 processes_changed: result.processes_changed,
                 histogram: result.histogram,

@@ -193,6 +193,7 @@ fn side(result: &SideResult) -> Side {
         bytes_received: result.bytes_received,
         duration_ns: result.load_ns,
         cpu_ns: result.cpu_ns,
+        idle_cpu_ns: result.idle_cpu_ns,
         peak_rss_bytes: result.peak_rss_bytes,
         processes_changed: result.processes_changed,
         histogram: result.histogram.clone(),

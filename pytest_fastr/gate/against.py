@@ -1,0 +1,158 @@
+"""The other side of a paired run: another git ref, checked out, prepared, and served by the same command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pytest_fastr.config import AgainstConfig
+from pytest_fastr.errors import RefError
+from pytest_fastr.gate.epochs import AppSource
+from pytest_fastr.gate.model import ValidityNote
+from pytest_fastr.gate.ref import Ref
+from pytest_fastr.gate.ref_changes import compare_tests, gate_changes, has_test, lock_differences, perf_tests
+from pytest_fastr.gate.worktree import Worktree, cache_folder
+from pytest_fastr.load import RequestSpec
+from pytest_fastr.mount.moved import Moved
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class Against:
+    """Another ref as the baseline's side. Made early, so that a misspelt ref costs nothing; checked out when there is
+    something to measure."""
+
+    def __init__(
+        self, ref: Ref, config: AgainstConfig, rootdir: Path, baselines: str, python: str | None = None
+    ) -> None:
+        self._ref = ref
+        self._config = config
+        self._rootdir = rootdir
+        self._baselines = baselines
+        self._python = python
+        self._worktree: Worktree | None = None
+        self._used: set[str] = set()
+        self.changes: tuple[str, ...] = ()
+        """What differs between the two sides besides the code: sentences."""
+        if python is not None:
+            _refuse_other_version(python)
+
+    @property
+    def title(self) -> str:
+        """``main (1a2b3c4d)``."""
+        short = self._ref.commit[:8]
+        return short if self._ref.commit.startswith(self._ref.name) else f"{self._ref.name} ({short})"
+
+    def check_out(self, env: Mapping[str, str], show: Callable[[str], None]) -> None:
+        """Makes the checkout and prepares it. Raises RefError."""
+        config = self._config
+        self._worktree = Worktree.check_out(
+            self._ref, cache_folder(env), prepare=config.prepare, copy=config.copy, show=show
+        )
+        self.changes = tuple(self._changes())
+
+    def close(self) -> None:
+        """Removes the checkout."""
+        if self._worktree is not None:
+            self._worktree.remove()
+            self._worktree = None
+
+    def candidate(self, source: AppSource) -> AppSource:
+        """The working tree's side of a pair."""
+        if source.is_object:
+            return source
+        env = {**source.launch.env, **self._config.env.get("candidate", {})}
+        return replace(source, root=self._ref.toplevel, launch=replace(source.launch, env=env))
+
+    def baseline(self, candidate: AppSource) -> AppSource:
+        """The other ref's side: the same application, from its checkout."""
+        moved = self._moved()
+        here = Path.cwd()
+        cwd = next((place for place in map(moved.place, (here, self._rootdir)) if place.is_dir()), moved.copy)
+        path = [str(moved.place(Path(entry))) for entry in candidate.launch.path]
+        if self._python is not None:
+            # What is installed for this interpreter is not for that one.
+            path = [entry for entry in path if Path(entry).is_relative_to(moved.copy)]
+        env = {**candidate.launch.env, **self._config.env.get("baseline", {})}
+        for name in self._config.env.get("candidate", {}):
+            if name not in self._config.env.get("baseline", {}):
+                env.pop(name, None)
+        launch = replace(
+            candidate.launch,
+            env=env,
+            path=path,
+            python=self._python or candidate.launch.python,
+            cwd=str(cwd),
+            moved=(str(moved.checkout), str(moved.copy)),
+        )
+        return replace(candidate, root=moved.copy, launch=launch)
+
+    def has_test(self, nodeid: str) -> bool:
+        """Whether the ref has the test, whatever its parameters."""
+        path, colons, name = nodeid.partition("::")
+        inside = (self._rootdir / path).resolve()
+        if not inside.is_relative_to(self._ref.toplevel):
+            return False
+        relative = inside.relative_to(self._ref.toplevel).as_posix()
+        return has_test(self._moved().copy, relative + colons + name.partition("[")[0].partition(" ")[0])
+
+    def is_first_use(self, source: AppSource) -> bool:
+        """Whether this application is asked for for the first time."""
+        known = source.key in self._used
+        self._used.add(source.key)
+        return not known
+
+    def notes_on(self, request: RequestSpec) -> tuple[ValidityNote, ...]:
+        """What makes a comparison of this request doubtful."""
+        apart = self._config.env.get("baseline", {}) != self._config.env.get("candidate", {})
+        if request.method not in _WRITES or apart:
+            return ()
+        message = (
+            f"{request.method} writes, and both sides have the same environment: where it leads to one database, each "
+            "side's rows slow the other; give each its own in [tool.pytest-fastr.against] `env`"
+        )
+        return (ValidityNote("warn", "shared-state", message),)
+
+    def _moved(self) -> Moved:
+        assert self._worktree is not None  # checked out before anything is measured
+        return Moved(self._ref.toplevel, self._worktree.root.resolve())
+
+    def _changes(self) -> list[str]:
+        moved = self._moved()
+        before, now = moved.place(self._rootdir), self._rootdir
+        locks = lock_differences(moved.copy, self._ref.toplevel)
+        said = []
+        if locks:
+            said.append(
+                f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run with the "
+                "packages installed here (another interpreter for the ref: --perf-against-python)"
+            )
+        said += gate_changes(before, now, self._baselines)
+        tests = compare_tests(perf_tests(before), perf_tests(now))
+        said += [f"{test} is new: {self.title} does not have it" for test in tests.new]
+        said += [f"{test} was removed: {self.title} has it, and it is not measured any more" for test in tests.removed]
+        said += [f"{new} was {old}" for old, new in tests.renamed]
+        return said
+
+
+def _refuse_other_version(python: str) -> None:
+    """Raises RefError where that interpreter has no pytest-fastr, or another one: servers must be started alike."""
+    ask = "import importlib.metadata as m, pytest_fastr._native; print(m.version('pytest-fastr'))"
+    # Not from the folder that pytest was started in.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    try:
+        done = subprocess.run(
+            [python, "-c", ask], capture_output=True, text=True, timeout=60, check=False, env=env, cwd=sys.base_prefix
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RefError(f"--perf-against-python {python}: it cannot be run: {error}") from None
+    found, here = done.stdout.strip(), version("pytest-fastr")
+    if done.returncode != 0:
+        raise RefError(f"--perf-against-python {python}: it has no pytest-fastr; install {here} for it")
+    if found != here:
+        raise RefError(f"--perf-against-python {python}: it has pytest-fastr {found} and this one is {here}")

@@ -1,0 +1,42 @@
+"""The time that a session may measure, and what becomes of tests when it is short."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+START_S = 0.5
+"""What a pair of servers takes to start, about."""
+WARM_UP_S = 0.6
+"""What warming up a pair takes, about."""
+LEAST_SHARE = 0.2
+"""Load times are not cut below this share of what was asked for."""
+
+
+class Budget:
+    """A session's time. ``tests`` perf tests are expected; each takes about as long as those before it did."""
+
+    def __init__(self, total_s: float, tests: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self.tests = tests
+        self.total_s = total_s
+        self._clock = clock
+        self._started_s = clock()
+        self._first_looks_s: list[float] = []
+
+    def duration_s(self, asked_s: float, epochs: int, comparisons: int = 1) -> float:
+        """The load time a side of each test that fits, at most what was asked for, at least a fifth of it."""
+        fixed = max(self.tests, 1) * comparisons * epochs * (START_S + WARM_UP_S)
+        load = max(self.tests, 1) * comparisons * 2 * asked_s
+        share = (self.total_s - fixed) / load
+        return asked_s * min(1.0, max(share, LEAST_SHARE))
+
+    def first_look(self, took_s: float) -> None:
+        """A comparison had its first look, which every one gets."""
+        self._first_looks_s.append(took_s)
+
+    def allows(self, look_s: float) -> bool:
+        """Whether a further look of about this time leaves the other tests their first one."""
+        done = len(self._first_looks_s)
+        mean = sum(self._first_looks_s) / done if done else 0.0
+        used_s = self._clock() - self._started_s
+        return used_s + look_s + max(self.tests - done, 0) * mean <= self.total_s

@@ -1,0 +1,87 @@
+"""The gate tried on the machine it runs on: the same application twice, and the same with planted work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_fastr.config import Limits
+from pytest_fastr.gate.basis import Direct
+from pytest_fastr.gate.budget import Budget
+from pytest_fastr.gate.decide import Decider
+from pytest_fastr.gate.epochs import AppSource, EpochPool
+from pytest_fastr.gate.looks import outcome_of_looks
+from pytest_fastr.gate.measure import LoadShape, Pair, Show, Side
+from pytest_fastr.gate.model import MetricResult, ValidityNote, Verdict, worst
+from pytest_fastr.gate.selftest_app import WORK
+from pytest_fastr.gate.tasks import Task
+from pytest_fastr.gate.validity import is_void, validity
+from pytest_fastr.load import build_request
+from pytest_fastr.mount import AppRef, Launch
+
+LOOPS = 4000
+"""What a request counts to: about 0.2 ms on a machine of 2024."""
+GATED = ("cpu", "throughput", "p99")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """One comparison: what it was, what had to come of it, and what came."""
+
+    title: str
+    expected: Verdict
+    verdict: Verdict
+    metrics: Mapping[str, MetricResult]
+    looks: int
+    notes: tuple[ValidityNote, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether it came out as it had to."""
+        if self.expected is Verdict.EQUIVALENT:
+            return self.verdict in (Verdict.EQUIVALENT, Verdict.IMPROVED)
+        return self.verdict is self.expected
+
+
+def try_gate(extra: float, duration_s: float, epochs: int, false_alarm: float, show: Show) -> tuple[TrialResult, ...]:
+    """Compares an application with itself, and with itself plus ``extra`` work (a fraction, such as 0.1).
+
+    ``duration_s``: seconds of load a side and trial. Raises MeasurementError and MountError.
+    """
+    slower = _side(round(LOOPS * (1 + extra)), f"{extra:.0%} more work")
+    trials = (
+        ("the same application twice", Verdict.EQUIVALENT, _side(LOOPS, "the second copy")),
+        (f"{extra:.0%} more work in every request", Verdict.REGRESSED, slower),
+    )
+    pool = EpochPool(coins=1)
+    decider = Decider(pool, Budget(3600.0), GATED, false_alarm)
+    shape = LoadShape(users=20, duration_s=duration_s, epochs=epochs, warmup_max_s=2.0)
+    results = []
+    try:
+        for title, expected, other in trials:
+
+            def showing(phase: str, share: float, rps: float | None, title: str = title) -> None:
+                show(f"{title}: {phase}", share, rps)
+
+            task = Task(
+                basis=Direct("equal", title),
+                pair=Pair(_side(LOOPS, "the first copy"), other),
+                shape=shape,
+                limits=Limits().of(paired=True),
+                mode="equal",
+            )
+            decision = decider.decide(task, showing)
+            metrics, _ = outcome_of_looks(decision.looks)
+            notes = (*validity(decision.samples), *decision.task.notes)
+            found = worst(one.verdict for one in metrics.values() if one.verdict is not None)
+            verdict = Verdict.INVALID if is_void(notes) else found
+            results.append(TrialResult(title, expected, verdict, metrics, len(decision.looks), notes))
+    finally:
+        pool.close()
+    return tuple(results)
+
+
+def _side(loops: int, title: str) -> Side:
+    launch = Launch(env={WORK: str(loops)})
+    app = AppRef("pytest_fastr.gate.selftest_app", "app", factory=False)
+    return Side(AppSource(app, launch), build_request("GET", "/", name="selftest"), title)

@@ -1,0 +1,75 @@
+"""What makes samples worthless or doubtful: a rule, a number, a sentence. Pure functions."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from pytest_fastr import _native
+from pytest_fastr.gate.measure import Samples
+from pytest_fastr.gate.model import ValidityNote
+
+# Above these shares a run is worth a warning.
+BUSY_GENERATOR = 0.9
+HIGH_STEAL = 0.25
+BUSY_WHEN_IDLE = 0.02
+
+
+def validity(samples: Samples) -> tuple[ValidityNote, ...]:
+    """What makes the samples worthless (void) or doubtful (warn). The numbers are in docs/validity.md."""
+    notes: list[ValidityNote] = []
+
+    def note(level: Literal["void", "warn"], code: str, message: str) -> None:
+        notes.append(ValidityNote(level=level, code=code, message=message))
+
+    tracing = next((epoch.tracing for epoch in samples.epochs if epoch.tracing), None)
+    if tracing:
+        note("void", "tracing", f"{tracing} is active in the server: run perf tests without it (--no-cov)")
+    if any(epoch.debug_build for epoch in samples.epochs):
+        note("void", "debug-build", "the engine is a debug build: install it with `maturin develop --release`")
+    sides = [side for epoch in samples.epochs for side in epoch.paired.sides]
+    generators = [epoch.paired.generator for epoch in samples.epochs]
+    busy = max((one.utilisation or 0.0) for one in generators)
+    if busy > BUSY_GENERATOR:
+        note(
+            "warn",
+            "generator",
+            f"the load generator was busy {busy:.0%} of the time and may be the limit itself",
+        )
+    steal = max((one.steal or 0.0) for one in generators)
+    if steal > HIGH_STEAL:
+        note("warn", "steal", f"the host took {steal:.0%} of the CPU away while this was measured")
+    if not all(epoch.steady for epoch in samples.epochs):
+        note("warn", "warm-up", "throughput was not steady when the warm-up ended: raise `warmup_max`")
+    if any(side.processes_changed for side in sides):
+        note(
+            "warn",
+            "processes",
+            "the server started or ended processes; the CPU time of ended ones is missing",
+        )
+    for side, idle in ((samples.pair.a, samples.baseline), (samples.pair.b, samples.candidate)):
+        share = _idle_share(idle)
+        if share is not None and share > BUSY_WHEN_IDLE:
+            note(
+                "warn",
+                "idle",
+                f"{side.title} used {share:.0%} of a core while nothing was asked of it, which is counted as its "
+                "requests': end what runs in the background (timers, exporters, reloaders)",
+            )
+    if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
+        note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
+    if samples.pair.b.source.is_object:
+        note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
+    return tuple(notes)
+
+
+def is_void(notes: tuple[ValidityNote, ...]) -> bool:
+    """Whether one of them voids the result."""
+    return any(note.level == "void" for note in notes)
+
+
+def _idle_share(side: _native.Side) -> float | None:
+    """CPU time of a server during the other side's slices, over that time. Both sides' slices last about as long."""
+    if side.idle_cpu_ns is None or not side.duration_ns:
+        return None
+    return side.idle_cpu_ns / side.duration_ns
