@@ -631,8 +631,12 @@ def run_paired(
 
 @final
 class EpochEstimate:
-    """One epoch: robust centre and ratio of totals, both log ratios with standard errors."""
+    """One epoch: robust centre and ratio of totals, both log ratios with standard errors. ``df``: degrees of freedom of
+    the errors. ``blocks``: how many it is made of. What is no number is refused when sessions are made of epochs."""
 
+    def __new__(
+        cls, log_ratio: float, se: float, df: float, totals_log_ratio: float, totals_se: float, blocks: int
+    ) -> EpochEstimate: ...
     @staticmethod
     def exact(log_ratio: float) -> EpochEstimate:
         """An epoch measured without error in itself, such as a peak of memory."""
@@ -641,6 +645,8 @@ class EpochEstimate:
     def log_ratio(self) -> float: ...
     @property
     def se(self) -> float: ...
+    @property
+    def df(self) -> float: ...
     @property
     def totals_log_ratio(self) -> float: ...
     @property

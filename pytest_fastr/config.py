@@ -42,8 +42,8 @@ DEFAULT_GATE: tuple[str, ...] = ("cpu", "throughput", "p99")
 
 @dataclass(frozen=True, slots=True)
 class AbsoluteLimit:
-    """What a metric must stay below (``<``) or above (``>``), whatever the baseline: ``p99`` (p50, p90, p99, p999: of the
-    response time, in microseconds), ``cpu`` (microseconds a request), ``rps``, ``memory`` (bytes)."""
+    """What a metric must stay below (``<``) or above (``>``), whatever the baseline: ``p99`` (p50, p90, p99, p999: of
+    the response time, in microseconds), ``cpu`` (microseconds a request), ``rps``, ``memory`` (bytes)."""
 
     text: str
     metric: str
@@ -206,7 +206,7 @@ _TIME_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 _BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 # Metric to the units of its absolute limit, the side it must stay on, and an example.
 _ABSOLUTE_METRICS: Mapping[str, tuple[Mapping[str, float], str, str]] = {
-    **{name: (_TIME_US, "<", '"50ms"') for name in ("p50", "p90", "p99", "p999")},
+    **dict.fromkeys(("p50", "p90", "p99", "p999"), (_TIME_US, "<", '"50ms"')),
     "cpu": (_TIME_US, "<", '"300us"'),
     "rps": ({"": 1.0}, ">", '">2000"'),
     "memory": (_BYTES, "<", '"200MB"'),

@@ -70,7 +70,7 @@ def add_options(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption(
         "--perf-against", metavar="REF", dest="fastr_against",
-        help="measure another git ref in the same run and compare with it; merge-base: where this branch left its target",
+        help="measure another git ref in the same run and compare; merge-base: where this branch left its target",
     )  # fmt: skip
     group.addoption(
         "--perf-against-python", metavar="PATH", dest="fastr_against_python",

@@ -1,4 +1,4 @@
-"""Absolute limits of a test: what its response times, throughput, CPU time and memory must keep, whatever the baseline."""
+"""Absolute limits of a test: what its response times, throughput, CPU time and memory must keep, always."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pytest_fastr.config import AgainstConfig
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.model import ValidityNote
-from pytest_fastr.gate.ref import Ref
+from pytest_fastr.gate.ref import Ref, current_commit
 from pytest_fastr.gate.ref_changes import compare_tests, gate_changes, has_test, lock_differences, perf_tests
 from pytest_fastr.gate.worktree import Worktree, cache_folder
 from pytest_fastr.load import RequestSpec
@@ -127,10 +127,12 @@ class Against:
         before, now = moved.place(self._rootdir), self._rootdir
         locks = lock_differences(moved.copy, self._ref.toplevel)
         said = []
+        if self._ref.commit == current_commit(self._rootdir):
+            said.append(f"{self.title} is the commit that is checked out here: only what is not committed differs")
         if locks:
             said.append(
-                f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run with the "
-                "packages installed here (another interpreter for the ref: --perf-against-python)"
+                f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run with "
+                "the packages installed here (another interpreter for the ref: --perf-against-python)"
             )
         said += gate_changes(before, now, self._baselines)
         tests = compare_tests(perf_tests(before), perf_tests(now))

@@ -122,7 +122,7 @@ class BaselineStore:
     def append(
         self, nodeid: str, load: Mapping[str, object], session: StoredSession, era: Era | None = None
     ) -> Appended:
-        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all of them where an era begins."""
+        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all where an era begins."""
         added = _rounded(session, nodeid)
         canonical = _canonical(load, f"the load of {nodeid}")
         path = self.path_of(nodeid)

@@ -77,7 +77,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """The other side of the same run. ``floors``: per metric, what runs on this hardware differ by beyond their errors."""
+    """The other side of the same run. ``floors``: per metric, what runs here differ by beyond their errors."""
 
     mode: Mode
     title: str

@@ -103,8 +103,8 @@ def _memory_ratio(paired: Sequence[_native.PairedResult]) -> _native.SessionEsti
 def compare(found: Mapping[str, Estimate], basis: Basis, rules: Rules) -> Comparison:
     """Judges every metric. Gated ones that the basis knows nothing of are ``new``.
 
-    Where there were too few answers for a gated quantile, the next lower one that is known is gated instead. Without any,
-    it is ``inconclusive``; any other gated metric without an estimate is ``invalid``.
+    Where there were too few answers for a gated quantile, the next lower one that is known is gated instead. Without
+    any, it is ``inconclusive``; any other gated metric without an estimate is ``invalid``.
     """
     results = {}
     chances = {}

@@ -19,8 +19,8 @@ from pytest_fastr.gate.validity import is_void, validity
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What came of a task: all samples, the estimates of the first look, and every look. The task has the shape that was
-    measured, and more to say."""
+    """What came of a task: all samples, the estimates of the first look, and every look. The task has the shape that
+    was measured, and more to say."""
 
     task: Task
     samples: Samples

@@ -1,5 +1,5 @@
-"""What comparisons of equals have shown on a hardware profile: the floor under every paired verdict, and how often a build
-in which nothing had changed was called regressed. Written by ``--perf-aa``, one file a profile.
+"""What comparisons of equals have shown on a hardware profile: the floor under every paired verdict, and how often a
+build in which nothing had changed was called regressed. Written by ``--perf-aa``, one file a profile.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ _TOTAL = re.compile(r"^some .*total=(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class CpuPressure:
-    """A reading. ``waited_us``: since the machine's start, the time in which at least one task had no core that it could
-    have used; None where the kernel does not tell."""
+    """A reading. ``waited_us``: since the machine's start, the time in which at least one task had no core that it
+    could have used; None where the kernel does not tell."""
 
     waited_us: int | None
     clock_s: float

@@ -302,3 +302,12 @@ def _branch_in(variable: str, env: Mapping[str, str]) -> str:
         return ""
     # Azure leaves a macro without a value as it is written.
     return "" if branch.startswith("$(") else branch
+
+
+def current_commit(folder: Path) -> str | None:
+    """The commit checked out in ``folder``; None outside a repository or without git."""
+    try:
+        answer = run_git(["rev-parse", "--verify", "HEAD"], folder, os.environ)
+    except RefError:
+        return None
+    return answer.out.strip() or None if answer.code == 0 else None

@@ -19,7 +19,7 @@ from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import build_request
 from pytest_fastr.mount import AppRef, Launch
 
-LOOPS = 4000
+LOOPS = 2500
 """What a request counts to: about 0.2 ms on a machine of 2024."""
 GATED = ("cpu", "throughput", "p99")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import Samples, Show
 from pytest_fastr.gate.model import (
@@ -31,6 +31,7 @@ from pytest_fastr.gate.model import (
     worst,
 )
 from pytest_fastr.gate.profile import HardwareProfile
+from pytest_fastr.gate.ref import current_commit
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import failures
@@ -176,7 +177,10 @@ class GateSession:
         if task.basis.mode == "equal":
             for metric, estimate in decision.found.items():
                 self._equal_ratios.setdefault(metric, []).append((estimate.ratio.log_ratio, estimate.ratio.se))
-        return _report(measurement, decision), decision.samples
+        report = _report(measurement, decision)
+        if self.settings.profile and task.mode == "paired" and _has_regressed(report):
+            report = replace(report, where=locate(decision.samples, show))
+        return report, decision.samples
 
     def _append(self, measurement: Measurement, decision: Decision) -> Task:
         """Stores the session, unless it is void or worse without a reason; then the task says so."""
@@ -193,6 +197,10 @@ class GateSession:
         session = session_record(decision.found, _now(), commit, self.profile.recorded.engine_version)
         self._store.append(measurement.nodeid, task.load, session, era)
         return task
+
+
+def _has_regressed(report: TestReport) -> bool:
+    return any(metric.verdict is Verdict.REGRESSED for metric in report.metrics.values())
 
 
 def _now() -> str:
@@ -217,8 +225,8 @@ def _short(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
     return ValidityNote(
         "warn",
         "budget",
-        f"the session's budget of {budget_s:g} s leaves {fits_s:.1f} s of load a side, not {asked_s:g} s: raise `budget`, "
-        "or measure fewer tests",
+        f"the session's budget of {budget_s:g} s leaves {fits_s:.1f} s of load a side, not {asked_s:g} s: raise "
+        "`budget`, or measure fewer tests",
     )
 
 
@@ -269,14 +277,3 @@ def _report(measurement: Measurement, decision: Decision) -> TestReport:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def current_commit(folder: Path) -> str | None:
-    """The commit checked out in ``folder``; None outside a repository or without git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -31,11 +31,13 @@ _CHECKOUT_TIMEOUT_S = 1800.0
 _END_TIMEOUT_S = 5.0
 _LOG_LINES = 30  # of a failed `prepare`, in its error
 
+# A command that waits until it is in the hands of who can end it: an interrupt before that ends the input too.
+_WAITING = 'read -r pytest_fastr_go && exec /bin/sh -c "$1" </dev/null'
+
 
 def cache_folder(env: Mapping[str, str]) -> Path:
     """Where worktrees are kept: $PYTEST_FASTR_CACHE, or else the user's cache folder, or else a temporary one."""
-    chosen = env.get("PYTEST_FASTR_CACHE")
-    if chosen:
+    if chosen := env.get("PYTEST_FASTR_CACHE"):
         return Path(os.path.abspath(os.path.expanduser(chosen)))
     xdg, home = env.get("XDG_CACHE_HOME", ""), env.get("HOME", "")
     if os.path.isabs(xdg):
@@ -124,8 +126,8 @@ class Worktree:
 
     def _git(self, arguments: Sequence[str], folder: Path) -> GitAnswer:
         # Git keeps the lock open: should this process be killed, nobody removes the folder while git still writes it.
-        hold = (self._place.descriptor,)
-        return run_git(arguments, folder, self._env, writes=True, timeout_s=_CHECKOUT_TIMEOUT_S, hold=hold)
+        lock = self._place.descriptor
+        return run_git(arguments, folder, self._env, writes=True, timeout_s=_CHECKOUT_TIMEOUT_S, hold=(lock,))
 
     def _fill(self, show: Callable[[str], None]) -> None:
         add = ["worktree", "add", "--quiet", "--detach", "--no-checkout", str(self.root), self.ref.commit]
@@ -135,9 +137,9 @@ class Worktree:
             answer = self._git(["reset", "--quiet", "--hard"], self.root)
         if answer.code != 0:
             raise RefError(f"git cannot check out {self._title} in {self.root}: {answer.complaint}")
-        answer = self._git(["rev-parse", "--git-dir", "--git-common-dir"], self.ref.toplevel)
-        stores = dict.fromkeys((self.ref.toplevel / line).resolve() / "modules" for line in answer.out.splitlines())
-        self._fill_submodules(self.root, tuple(stores), show)
+        folders = self._git(["rev-parse", "--git-dir", "--git-common-dir"], self.ref.toplevel).out.splitlines()
+        stores = tuple((self.ref.toplevel / folder).resolve() / "modules" for folder in folders)
+        self._fill_submodules(self.root, stores, show)
 
     def _fill_submodules(self, folder: Path, stores: tuple[Path, ...], show: Callable[[str], None]) -> None:
         """Checks out the submodules of `folder`, from the user's own clones of them where those have the commit.
@@ -147,25 +149,24 @@ class Worktree:
         """
         for name, path, commit in submodules_of(folder, self._env):
             show(f"checking out the submodule {path}")
-            present = ["cat-file", "-e", f"{commit}^{{commit}}"]
+            has = ["cat-file", "-e", f"{commit}^{{commit}}"]
             clones = [store / name for store in stores if (store / name).is_dir()]
-            clones = [clone for clone in clones if self._git([f"--git-dir={clone}", *present], folder).code == 0]
+            clones = [clone for clone in clones if self._git([f"--git-dir={clone}", *has], folder).code == 0]
             source = ["-c", "protocol.file.allow=always", "-c", f"submodule.{name}.url={clones[0]}"] if clones else []
             update = ["-c", "submodule.active=.", *source, "submodule", "--quiet", "update", "--", path]
             answer = self._git(update, folder)
             if answer.code != 0:
+                advice = "fetch it in your checkout first: `git submodule update --init --recursive`"
                 raise RefError(
-                    f"git cannot check out the submodule {path} of {self.ref.name}: {answer.complaint}; fetch it in "
-                    "your checkout first: `git submodule update --init --recursive`"
+                    f"git cannot check out the submodule {path} of {self._title}: {answer.complaint}; {advice}"
                 )
             if (folder / path / ".git").exists():
                 self._fill_submodules(folder / path, tuple(store / name / "modules" for store in stores), show)
 
     def _copy(self, source: Path) -> None:
         if self.root.is_relative_to(source):
-            raise RefError(
-                f"`copy` names {source}, in which the cache folder lies; set PYTEST_FASTR_CACHE to another folder"
-            )
+            advice = "set PYTEST_FASTR_CACHE to another folder"
+            raise RefError(f"`copy` names {source}, in which the cache folder lies; {advice}")
         relative = source.relative_to(self.ref.toplevel)
         place = self.root
         for part in relative.parent.parts:
@@ -174,9 +175,7 @@ class Worktree:
                 _remove(place)
                 place.mkdir()
             if not place.resolve().is_relative_to(self.root):
-                raise RefError(
-                    f"`copy` names {relative}, which {self.ref.name} has behind a link out of the repository"
-                )
+                raise RefError(f"`copy` names {relative}, which {self.ref.name} has behind a link to somewhere else")
         _copy(source, self.root / relative)
 
     def _prepare(self, command: str) -> None:
@@ -185,27 +184,26 @@ class Worktree:
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
         with self._place.log.open("wb") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
+                ["/bin/sh", "-c", _WAITING, "sh", command],
                 cwd=self.root,
                 env=env,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(self._place.descriptor,),
             )
         try:
-            code = process.wait()
+            process.communicate(b"go\n")
         except BaseException:
             _end_group(process)
             raise
+        code = process.returncode
         if code != 0:
             _end_group(process)
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
-            raise RefError(
-                f"`prepare` failed for {self._title} with {how}; change the command, or what it "
-                f"needs: {command}\n{_last_lines(self._place.log)}"
-            )
+            advice = f"change the command, or what it needs: {command}\n{_last_lines(self._place.log)}"
+            raise RefError(f"`prepare` failed for {self._title} with {how}; {advice}")
 
 
 class _Place:
@@ -235,10 +233,9 @@ class _Place:
                 if place._is_locked():
                     os.write(place.descriptor, os.fsencode(ref.toplevel))
                     return place
-            except BaseException:
+            except OSError:
                 place.close()
-                with suppress(OSError):
-                    place.lock.unlink()
+                place.lock.unlink(missing_ok=True)
                 raise
             place.close()
 
@@ -246,12 +243,10 @@ class _Place:
     def of_stale(cls, lock: Path) -> _Place | None:
         """The place of a lock file that nobody holds, locked; None when somebody does."""
         place = cls(lock.with_name(lock.name.removesuffix(".lock")), -1)
-        try:
+        with suppress(OSError):
             place.descriptor = _open(lock)
             if place._is_locked():
                 return place
-        except OSError:
-            pass
         place.close()
         return None
 
@@ -326,22 +321,22 @@ def _forget(root: Path, toplevel: Path, env: Mapping[str, str]) -> None:
 
 def _sources_of(patterns: Sequence[str], toplevel: Path) -> list[Path]:
     """The paths that `copy` names."""
-    sources: dict[Path, None] = {}
+    sources: list[Path] = []
     for pattern in patterns:
         parts = Path(pattern).parts
         if not parts or Path(pattern).is_absolute() or ".." in parts or "\0" in pattern or parts[0] == ".git":
             raise RefError(f'`copy` names {pattern!r}; it must be a file or folder in the repository, such as ".env"')
         # A file may have a name that looks like a pattern.
-        literal = os.path.lexists(toplevel / pattern)
-        found = [pattern] if literal else glob.glob(pattern, root_dir=toplevel, recursive=True)
+        is_name = os.path.lexists(toplevel / pattern)
+        found = [pattern] if is_name else glob.glob(pattern, root_dir=toplevel, recursive=True)
         paths = [toplevel / name for name in sorted(found) if Path(name).parts[:1] not in ((), (".git",))]
         if not paths:
             raise RefError(f"`copy` names {pattern!r}, which does not exist in {toplevel}; create it, or change `copy`")
         for path in paths:
             if not path.parent.resolve().is_relative_to(toplevel):
                 raise RefError(f"`copy` names {pattern!r}, which a link leads out of {toplevel}; name a path inside it")
-            sources[path] = None
-    return list(sources)
+        sources += paths
+    return sources
 
 
 def _copy(source: Path, target: Path) -> None:

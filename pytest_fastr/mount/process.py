@@ -46,8 +46,8 @@ class Launch:
     """How server processes are started.
 
     ``env`` is added to the parent's environment. ``startup_timeout`` is in seconds. For spawned servers only: ``path``
-    goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and its
-    copy, from which the checkout's code is imported instead.
+    goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and
+    its copy, from which the checkout's code is imported instead; ``sample`` is where a profile of their time is written.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
@@ -57,6 +57,7 @@ class Launch:
     python: str = sys.executable
     cwd: str | None = None
     moved: tuple[str, str] | None = None
+    sample: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,8 @@ def spawn(app: AppRef, launch: Launch) -> ServerProcess:
         command += ["--moved", *launch.moved]
     if launch.cwd is not None:
         command += ["--chdir", launch.cwd]
+    if launch.sample is not None:
+        command += ["--sample", launch.sample]
     for name, value in options.limits.items():
         command += ["--limit", f"{name}={value}"]
     try:

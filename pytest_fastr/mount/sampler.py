@@ -4,12 +4,13 @@ The kernel's clock of used processor time (``ITIMER_PROF``) sends SIGPROF. Its h
 thread and between two bytecodes, looks at every thread: how much processor time the thread's own clock has moved since
 the last look, and what it is doing now. The time is charged to the stack that is seen. What follows from that:
 
-* A thread that waits uses no time and is charged none. Time of a thread that has gone to wait meanwhile is kept until
-  the thread is seen at work again; what is never seen goes by the name of `UNSEEN`.
+* A thread that waits uses no time and is charged none. Time of a thread that has gone to wait meanwhile is kept for a
+  while, until the thread is seen at work again; what is not seen in time goes by the name of `UNSEEN`.
 * Time in a C function is charged to the Python function that called it, however long the call takes.
 * Time in the engine, which runs where asyncio would select, goes by the name of `ENGINE`.
-* Pool threads are seen when the main thread gets the interpreter's lock from them, which while sampling it asks for at
-  once. Still they have gone on by some 50 us then: functions shorter than that share their time with their neighbours.
+* Pool threads are seen when the main thread gets the interpreter's lock from them, which it asks for sooner while
+  sampling. Still they have gone on by some 100 us then, and by more where no processor is free for the main thread:
+  functions shorter than that share time with their neighbours, or are not seen.
 * The signal ends the engine's turn through asyncio's wake-up descriptor, as every signal does: this is how a main
   thread at rest comes to look at the others. Asyncio itself ignores it.
 
@@ -33,7 +34,7 @@ from types import CodeType, FrameType
 
 from pytest_fastr.errors import MountError
 from pytest_fastr.mount.asgi import RequestRunner
-from pytest_fastr.mount.loop import EngineSelector
+from pytest_fastr.mount.loop import EngineEventLoop, EngineSelector
 from pytest_fastr.mount.runtime import tracing_tool
 
 ENGINE = "(server engine)"
@@ -47,15 +48,23 @@ OTHER = "(other functions)"
 
 MOST_FUNCTIONS = 10_000
 
-# How long a thread that computes may keep the interpreter's lock from the main thread that wants to look at it. Any
-# longer, and functions of pool threads that take less than that are over before they are looked at.
-SWITCH_INTERVAL_SECONDS = 0.000001
+# How long a thread that computes may keep the interpreter's lock from the main thread that wants to look at it. Longer,
+# and short functions of pool threads are over before they are seen; at 1 us threads can do nothing but take turns.
+SWITCH_INTERVAL_SECONDS = 0.00002
+
+# While a look lasts, so that it sees one moment.
+_LOOK_SWITCH_SECONDS = 0.1
 
 # Less is not worth a walk over the stack, and is kept.
 _LEAST_CHARGE_NS = 20_000
 
-# The engine's turn, and what it calls at the turn's end: a signal that came during the turn is handled there.
-_ENGINE_CODES = frozenset({id(EngineSelector.select.__code__), id(RequestRunner.start.__code__)})
+# More is not kept: one look would say too much about a thread that was not seen for too long.
+_MOST_KEPT_NS = 10_000_000
+
+# The engine's turn, and what it calls at the turn's end: a signal that came during the turn is handled there. And where
+# a pool's thread hands its result to the main thread, and the lock with it.
+_TURN_CODES = frozenset({id(EngineSelector.select.__code__), id(RequestRunner.start.__code__)})
+_ENGINE_CODES = _TURN_CODES | {id(EngineEventLoop._write_to_self.__code__)}
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 
 # Where threads wait: modules whose functions do nothing else, and a pool's worker, whose waiting has no frame.
@@ -82,8 +91,8 @@ class FunctionSamples:
 class Profile:
     """What a sampler saw: functions with the most own samples first.
 
-    A sample is as much processor time as passed between two looks on average. ``note`` says what is wrong with the
-    profile (an application with a profiler of its own, say), and is empty otherwise.
+    A sample is a piece of processor time, each as long. ``note`` says what is wrong with the profile (an application
+    with a profiler of its own, say), and is empty otherwise.
     """
 
     samples: int
@@ -131,7 +140,7 @@ class Sampler:
         self._interval_s = interval_s
         self._note = note
         self._running = False
-        self._looks = 0
+        self._looking = False
         self._begun_ns = 0
         self._clocks = _Clocks({})
         self._charges = _Charges()
@@ -160,16 +169,14 @@ class Sampler:
             else:
                 self._note = "; ".join(filter(None, [self._note, "incomplete: the application has taken SIGPROF"]))
             sys.setswitchinterval(self._switch_interval)
-            _set_timer_slack("0")
             self._charges.add_unseen(time.process_time_ns() - self._begun_ns)
-        return self._charges.profile(self._looks, self._note)
+        return self._charges.profile(self._note)
 
     def _begin(self) -> None:
         self._running = True
         self._clocks = _Clocks(sys._current_frames())
         self._begun_ns = time.process_time_ns()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        _set_timer_slack("1")
         signal.signal(signal.SIGPROF, self._on_tick)
         # For the libraries that do not know that a system call can be interrupted.
         signal.siginterrupt(signal.SIGPROF, False)
@@ -177,11 +184,17 @@ class Sampler:
         signal.setitimer(signal.ITIMER_PROF, self._interval_s, self._interval_s)
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
-        if not self._running:
+        # A handler can be interrupted by itself.
+        if not self._running or self._looking:
             return
+        self._looking = True
+        sys.setswitchinterval(_LOOK_SWITCH_SECONDS)
         # What is raised here would be raised in the application.
         with suppress(Exception):
             self._look(frame)
+        # A signal to stop may have come in between.
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS if self._running else self._switch_interval)
+        self._looking = False
 
     def _look(self, interrupted: FrameType | None) -> None:
         frames = sys._current_frames()
@@ -195,22 +208,15 @@ class Sampler:
             if advance + kept < _LEAST_CHARGE_NS:
                 continue
             # The main thread was at rest in the engine, and woken, when the time since the last look is another's.
-            woken = ident == me and id(frame.f_code) in _ENGINE_CODES and others_ns > advance
+            woken = ident == me and id(frame.f_code) in _TURN_CODES and others_ns > advance
             if not woken and not _waits(frame.f_code):
                 self._charges.add(frame, self._clocks.take(ident))
-        self._looks += 1
 
 
 def _is_free(handler: object) -> bool:
     """Whether a signal has no handler, or that of a sampler which has stopped."""
     sampler = getattr(handler, "__self__", None)
     return handler in (signal.SIG_DFL, signal.SIG_IGN) or (isinstance(sampler, Sampler) and not sampler._running)
-
-
-def _set_timer_slack(nanoseconds: str) -> None:
-    """How late Linux may end the main thread's waiting for the interpreter's lock. ``0`` is the usual 50 us."""
-    with suppress(OSError):
-        Path(f"/proc/{os.getpid()}/timerslack_ns").write_text(nanoseconds)
 
 
 def _expect_a_full_wakeup_descriptor() -> None:
@@ -236,7 +242,7 @@ class _Clocks:
                 before, kept = 0, 0
             moved[ident] = (read - before, kept)
         self._read = now
-        self._kept = {ident: advance + kept for ident, (advance, kept) in moved.items()}
+        self._kept = {ident: advance + min(kept, _MOST_KEPT_NS) for ident, (advance, kept) in moved.items()}
         return moved
 
     def take(self, ident: int) -> int:
@@ -293,10 +299,12 @@ class _Charges:
         self._other = _Charge(OTHER)
         self._unseen = _Charge(UNSEEN)
         self._total_ns = 0
+        self._squares = 0
 
     def add(self, frame: FrameType, used_ns: int) -> None:
         """Charges a stack: its innermost function with the time itself, and every function on it once."""
         self._total_ns += used_ns
+        self._squares += used_ns * used_ns
         stack = [self._charge(code) for code in _codes(frame)]
         if id(frame.f_code) in _ENGINE_CODES:
             stack.insert(0, self._engine)
@@ -305,21 +313,23 @@ class _Charges:
             one.cumulative_ns += used_ns
 
     def add_unseen(self, total_ns: int) -> None:
-        """Charges nobody with what is missing to ``total_ns``."""
+        """Charges nobody with what is missing to ``total_ns``, in pieces of the usual size."""
         missing = max(0, total_ns - self._total_ns)
+        if self._total_ns:
+            self._squares += missing * self._squares // self._total_ns
         self._total_ns += missing
         self._unseen.own_ns += missing
         self._unseen.cumulative_ns += missing
 
-    def profile(self, looks: int, note: str) -> Profile:
-        """The charges as counts, ``looks`` in all."""
-        if not looks or not self._total_ns:
+    def profile(self, note: str) -> Profile:
+        """The charges as counts: so many of equal size as tell as much about the whole as these of different sizes."""
+        if not self._squares:
             return Profile(0, (), note)
-        unit_ns = self._total_ns / looks
+        unit_ns = self._squares / self._total_ns
         charges = [*self._by_id.values(), self._engine, self._other, self._unseen]
         counted = [samples for charge in charges if (samples := charge.samples(unit_ns)).cumulative]
         counted.sort(key=lambda one: (-one.own, -one.cumulative, one.file, one.line))
-        return Profile(looks, tuple(counted), note)
+        return Profile(round(self._total_ns / unit_ns), tuple(counted), note)
 
     def _charge(self, code: CodeType) -> _Charge:
         charge = self._by_id.get(id(code))

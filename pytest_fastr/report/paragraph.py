@@ -70,7 +70,7 @@ def _regressed(test: TestReport) -> list[str]:
     if test.mode == "paired":
         return [
             *lines,
-            "Make the code cheaper again. A cost that is meant is accepted by a limit of this test, which reports name:",
+            "Make the code cheaper again. A cost that is meant is accepted by a limit of the test, which reports name:",
             f"  {_accepting_limit(moved)}",
         ]
     return [

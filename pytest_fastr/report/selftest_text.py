@@ -38,8 +38,8 @@ def _smallest(trials: Sequence[TrialResult], duration_s: float) -> str:
         and math.isfinite(metric.smallest_detectable)
     ]
     return (
-        f"With {duration_s:g} s of load a side, the smallest change that a first look sees here four times out of five: "
-        f"{', '.join(sizes) or 'none'}."
+        f"With {duration_s:g} s of load a side, the smallest change that a first look sees here four times out of "
+        f"five: {', '.join(sizes) or 'none'}."
     )
 
 

@@ -50,8 +50,8 @@ def one(red: int = 0, metrics: str = "{}") -> str:
     [
         "", "[]", "{}", "null", '{"schema_version": 2, "protocol": 2, "sessions": []}',
         '{"schema_version": 1, "protocol": 2, "sessions": {}}', "\xff",
-        one(red=2), one(metrics='{"cpu": [[1]]}'), one(metrics='{"cpu": [[NaN, 1]]}'), one(metrics='{"cpu": [["a", 1]]}'),
-        one(metrics='{"cpu": [[1, -1]]}'), one(metrics="[]"),
+        one(red=2), one(metrics='{"cpu": [[1]]}'), one(metrics='{"cpu": [[NaN, 1]]}'),
+        one(metrics='{"cpu": [["a", 1]]}'), one(metrics='{"cpu": [[1, -1]]}'), one(metrics="[]"),
     ],
 )  # fmt: skip
 def test_what_it_did_not_write_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -> None:

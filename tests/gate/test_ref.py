@@ -93,7 +93,7 @@ def test_a_revision_is_its_commit(repository: Path, name: str) -> None:
 
 
 def test_the_top_folder_is_found_from_a_subfolder_of_any_name(tmp_path: Path) -> None:
-    folder = tmp_path / "mein Läden\nund mehr"
+    folder = tmp_path / "mein Läden\nund mehr "
     (folder / "täst s").mkdir(parents=True)
     git(folder, "init", "-q")
     first = commit(folder, "one")

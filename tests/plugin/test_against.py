@@ -46,7 +46,7 @@ def commit(project: Project) -> None:
 def measured(project: Project, *args: str, ref: str = "main") -> tuple[pytest.RunResult, list[dict[str, object]]]:
     result, tests = project.results("--perf-against", ref, *args)
     cache = project.path.parent / "cache"
-    assert not [left for left in cache.rglob("*.py")], "the other ref's checkout was left behind"
+    assert not list(cache.rglob("*.py")), "the other ref's checkout was left behind"
     assert git(project, "worktree", "list").count("\n") == 0
     return result, tests
 

@@ -24,6 +24,25 @@ pub(crate) struct EpochEstimate(pub(crate) fastr_stats::EpochEstimate);
 
 #[pymethods]
 impl EpochEstimate {
+    #[new]
+    fn new(
+        log_ratio: f64,
+        se: f64,
+        df: f64,
+        totals_log_ratio: f64,
+        totals_se: f64,
+        blocks: usize,
+    ) -> Self {
+        Self(fastr_stats::EpochEstimate {
+            log_ratio,
+            se,
+            df,
+            totals_log_ratio,
+            totals_se,
+            blocks,
+        })
+    }
+
     #[staticmethod]
     fn exact(log_ratio: f64) -> Self {
         Self(fastr_stats::EpochEstimate {
@@ -44,6 +63,11 @@ impl EpochEstimate {
     #[getter]
     fn se(&self) -> f64 {
         self.0.se
+    }
+
+    #[getter]
+    fn df(&self) -> f64 {
+        self.0.df
     }
 
     #[getter]

@@ -1,0 +1,72 @@
+"""Where the time of a regressed test went: both sides once more, outside the measurement, with a sampler inside."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_fastr import _native
+from pytest_fastr.errors import FastrError
+from pytest_fastr.gate.measure import CONNECT_TIMEOUT_SECONDS, Pair, Samples, Show, Side, check
+from pytest_fastr.gate.where import grown, words
+from pytest_fastr.mount import AppRef, spawn
+from pytest_fastr.mount.sampler import Profile
+
+SAMPLED_S = 4.0
+"""How long a side is sampled."""
+
+
+def locate(samples: Samples, show: Show) -> tuple[str, ...]:
+    """The functions whose cost grew, as lines; or why none can be named. Raises nothing of its own making."""
+    pair = samples.pair
+    costs = [_cost_us(side) for side in (samples.baseline, samples.candidate)]
+    if None in costs or not isinstance(pair.a.source.app, AppRef):
+        return ()
+    try:
+        profiles = [_sampled(side, samples.shape.users, show) for side in (pair.a, pair.b)]
+        growths = grown(profiles[0], profiles[1], costs[0] or 0.0, costs[1] or 0.0, _roots(pair))
+    except FastrError as error:
+        return (f"not known: {str(error).partition(chr(10))[0]}",)
+    return (*words(growths), *_notes(profiles)) or ("in no single function: it grew everywhere a little",)
+
+
+def _cost_us(side: _native.Side) -> float | None:
+    return side.cpu_ns / 1000 / side.requests if side.cpu_ns else None
+
+
+def _roots(pair: Pair) -> tuple[str, str]:
+    a, b = (str(side.source.root or Path.cwd()) for side in (pair.a, pair.b))
+    return a, b
+
+
+def _notes(profiles: Sequence[Profile]) -> list[str]:
+    return list(dict.fromkeys(profile.note for profile in profiles if profile.note))
+
+
+def _sampled(side: Side, users: int, show: Show) -> Profile:
+    """Loads a fresh server with a sampler inside."""
+    source = side.source
+    assert isinstance(source.app, AppRef)
+    with tempfile.TemporaryDirectory(prefix="pytest-fastr-") as folder:
+        file = Path(folder) / "profile.json"
+        server = spawn(source.app, replace(source.launch, sample=str(file)))
+        try:
+            ready = server.ready
+            assert ready is not None  # spawn returns ready servers only
+            done = _native.run_load(
+                _native.Target(ready.host, ready.port, [server.pid]),
+                [side.request.native(ready.address)],
+                _native.ConnectionPlan(users, True, CONNECT_TIMEOUT_SECONDS, side.request.timeout_s),
+                seconds=SAMPLED_S,
+                control=lambda progress: show("where the time went", 0.0, None),
+            )
+            check(done.side, side.request, server, f"sampling of {side.title}")
+        finally:
+            server.stop()
+        try:
+            text = file.read_text()
+        except OSError:
+            return Profile(samples=0, functions=())
+        return Profile.from_json(text)
