@@ -131,8 +131,8 @@ class Against:
             said.append(f"{self.title} is the commit that is checked out here: only what is not committed differs")
         if locks:
             said.append(
-                f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run with "
-                "the packages installed here (another interpreter for the ref: --perf-against-python)"
+                f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run "
+                "with the packages installed here (another interpreter for the ref: --perf-against-python)"
             )
         said += gate_changes(before, now, self._baselines)
         tests = compare_tests(perf_tests(before), perf_tests(now))

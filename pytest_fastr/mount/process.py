@@ -47,7 +47,7 @@ class Launch:
 
     ``env`` is added to the parent's environment. ``startup_timeout`` is in seconds. For spawned servers only: ``path``
     goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and
-    its copy, from which the checkout's code is imported instead; ``sample`` is where a profile of their time is written.
+    its copy, from which the checkout's code is imported instead; ``sample`` is the file for a profile of their time.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
