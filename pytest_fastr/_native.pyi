@@ -673,7 +673,7 @@ class SessionEstimate:
 
 def session_estimate(epochs: Sequence[EpochEstimate], other_tests: Sequence[Sequence[float]]) -> SessionEstimate:
     """Mean over epochs. ``other_tests``: epoch log ratios of the session's other tests, whose between-epoch variance
-    is pooled with this one's. Raises ValueError without epochs."""
+    is pooled with this one's, as far as theirs are alike. Raises ValueError without epochs."""
 
 def quantile_estimate(epochs: Sequence[PairedResult], q: float, resamples: int, seed: int) -> SessionEstimate | None:
     """Log ratio of the pooled quantile ``q``, by block bootstrap. None when fewer than ten samples lie beyond it."""

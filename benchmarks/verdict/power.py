@@ -27,28 +27,20 @@ from pytest_fastr import _native
 from pytest_fastr.config import Limits
 from pytest_fastr.gate.basis import UNKNOWN_FLOOR, Direct
 from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare
-from pytest_fastr.gate.epochs import AppSource, EpochPool
+from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided, outcome_of_looks
-from pytest_fastr.gate.measure import LoadShape, Pair, Side, measure
+from pytest_fastr.gate.measure import LoadShape, Pair, measure
 from pytest_fastr.gate.model import Verdict, worst
-from pytest_fastr.gate.selftest_app import WORK
-from pytest_fastr.load import build_request
-from pytest_fastr.mount import AppRef, Launch
+from pytest_fastr.gate.selftest import side_with
 
 EPOCHS = 6
 LOAD_S = 5.0
-# Loops of a request: about 0.2 and 2 ms on the machine of the published numbers.
-ENDPOINTS = {"0.2 ms": 2_000, "2 ms": 26_000, "20 ms": 270_000, "100 ms": 1_350_000}
+# Units of work in a request.
+ENDPOINTS = {"0.2 ms": 45, "2 ms": 550, "20 ms": 5_600, "100 ms": 28_000}
 EXTRAS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.10)
 COSTS = ("cpu", "throughput")
 TESTS = 1
 FALSE_ALARM = 0.01
-
-
-def side(loops: int, title: str) -> Side:
-    launch = Launch(env={WORK: str(loops)})
-    app = AppRef("pytest_fastr.gate.selftest_app", "app", factory=False)
-    return Side(AppSource(app, launch), build_request("GET", "/", name="power"), title)
 
 
 def as_record(estimate: _native.EpochEstimate) -> list[float]:
@@ -57,9 +49,9 @@ def as_record(estimate: _native.EpochEstimate) -> list[float]:
     ]  # fmt: skip
 
 
-def measure_epoch(loops: int, extra: float, index: int) -> dict[str, Any]:
+def measure_epoch(units: int, extra: float, index: int) -> dict[str, Any]:
     pool = EpochPool(coins=random.SystemRandom().getrandbits(32))
-    pair = Pair(side(loops, "A"), side(round(loops * (1 + extra)), "B"))
+    pair = Pair(side_with(units, 0.0, "A"), side_with(units, extra, "B"))
     shape = LoadShape(users=20, duration_s=LOAD_S, epochs=EPOCHS, warmup_max_s=2.0)
     try:
         (sample,) = measure(pool, pair, shape, range(index, index + 1), lambda *_: None).epochs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_fastr.errors import MeasurementError
@@ -32,17 +32,26 @@ class Decider:
     """Decides the tasks of one session, which learn from one another how much epochs differ.
 
     ``false_alarm``: of the whole build; it is divided over the budget's tests, ``comparisons`` of each, and metrics.
+    ``history``: per metric the epochs' log ratios of pairs that were measured on this hardware before.
     """
 
     def __init__(
-        self, pool: EpochPool, budget: Budget, gated: tuple[str, ...], false_alarm: float, comparisons: int = 1
+        self,
+        pool: EpochPool,
+        budget: Budget,
+        gated: tuple[str, ...],
+        false_alarm: float,
+        *,
+        comparisons: int = 1,
+        history: Mapping[str, Sequence[Sequence[float]]] | None = None,
     ) -> None:
         self._pool = pool
         self._budget = budget
         self._gated = gated
         self._false_alarm = false_alarm
         self._comparisons = comparisons
-        self._epoch_ratios: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+        self._history = history or {}
+        self._epoch_ratios: dict[tuple[str, str], list[Sequence[float]]] = {}
 
     def decide(self, task: Task, show: Show, one_look: bool = False) -> Decision:
         """Measures and judges. Raises MeasurementError, MountError and RefError."""
@@ -86,8 +95,12 @@ class Decider:
         return measure(self._pool, task.pair, task.shape, indices, show)
 
     def _estimate(self, task: Task, samples: Samples) -> dict[str, Estimate]:
-        mode = task.basis.mode
-        others = {metric: ratios for (of, metric), ratios in self._epoch_ratios.items() if of == mode}
+        stored = task.basis.mode == "stored"
+        # The reference app differs from every other by more than two states of one app do.
+        others = {} if stored else {metric: list(ratios) for metric, ratios in self._history.items()}
+        for (mode, metric), ratios in self._epoch_ratios.items():
+            if (mode == "stored") == stored:
+                others[metric] = [*others.get(metric, ()), *ratios]
         try:
             return estimates(samples, others, samples.epochs[0].coin)
         except ValueError as error:

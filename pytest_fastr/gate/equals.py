@@ -24,13 +24,14 @@ MOST_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class EqualsSession:
-    """One session of comparisons of equals: how many tests it had and how many of them were called regressed, and per
-    metric the log ratio and the standard error of every test."""
+    """One session of comparisons of equals: how many tests it had and how many of them were called regressed; per
+    metric the log ratio and the standard error of every test, and the log ratios of its epochs."""
 
     recorded: str
     tests: int
     red: int
     metrics: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    epochs: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class Equals:
                 pairs.setdefault(metric, []).extend(values)
         floors = {metric: _native.run_floor(values) for metric, values in pairs.items()}
         return {metric: floor for metric, floor in floors.items() if floor is not None}
+
+    def epoch_ratios(self) -> dict[str, list[Sequence[float]]]:
+        """Per metric the epochs' log ratios of every test: how much pairs of processes differ on this hardware."""
+        ratios: dict[str, list[Sequence[float]]] = {}
+        for session in self.sessions:
+            for metric, tests in session.epochs.items():
+                ratios.setdefault(metric, []).extend(tests)
+        return ratios
 
 
 class EqualsStore:
@@ -107,6 +116,10 @@ def _written(sessions: Sequence[EqualsSession]) -> str:
                     name: [[round(value, MOST_DIGITS) for value in pair] for pair in pairs]
                     for name, pairs in one.metrics.items()
                 },
+                "epochs": {
+                    name: [[round(value, MOST_DIGITS) for value in test] for test in tests]
+                    for name, tests in one.epochs.items()
+                },
             }
             for one in sessions
         ],
@@ -124,9 +137,12 @@ def _read(document: Mapping[str, object]) -> Equals:
 
 
 def _session(session: Mapping[str, object]) -> EqualsSession:
-    metrics, tests, red = session["metrics"], session["tests"], session["red"]
-    if not isinstance(metrics, Mapping) or not isinstance(tests, int) or not isinstance(red, int):
-        raise ValueError("a session has counts and metrics")
+    metrics, epochs = session["metrics"], session["epochs"]
+    tests, red = session["tests"], session["red"]
+    if not isinstance(metrics, Mapping) or not isinstance(epochs, Mapping):
+        raise ValueError("a session has metrics and epochs")
+    if not isinstance(tests, int) or not isinstance(red, int):
+        raise ValueError("a session has counts")
     if not 0 <= red <= tests:
         raise ValueError(f"{red} of {tests} tests cannot be red")
     return EqualsSession(
@@ -134,11 +150,19 @@ def _session(session: Mapping[str, object]) -> EqualsSession:
         tests=tests,
         red=red,
         metrics={str(name): [_pair(pair) for pair in pairs] for name, pairs in metrics.items()},
+        epochs={str(name): [[_finite(value) for value in one] for one in ones] for name, ones in epochs.items()},
     )
 
 
 def _pair(pair: Sequence[object]) -> tuple[float, float]:
-    ratio, error = (float(str(value)) for value in pair)
-    if not (math.isfinite(ratio) and math.isfinite(error) and error >= 0):
-        raise ValueError(f"{pair!r} is no log ratio with its error")
+    ratio, error = map(_finite, pair)
+    if error < 0:
+        raise ValueError(f"{pair!r} has a negative error")
     return ratio, error
+
+
+def _finite(value: object) -> float:
+    number = float(value) if isinstance(value, (int, float)) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no number")
+    return number

@@ -13,14 +13,18 @@ from pytest_fastr.gate.epochs import AppSource, EpochPool
 from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import LoadShape, Pair, Show, Side
 from pytest_fastr.gate.model import MetricResult, ValidityNote, Verdict, worst
-from pytest_fastr.gate.selftest_app import WORK
+from pytest_fastr.gate.selftest_app import LOOPS, UNITS
 from pytest_fastr.gate.tasks import Task
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import build_request
 from pytest_fastr.mount import AppRef, Launch
 
-LOOPS = 2500
-"""What a request counts to: about 0.2 ms on a machine of 2024."""
+REQUEST_UNITS = 45
+"""The work of a request: about 0.2 ms on a machine of 2024, its way through the server included."""
+LOOPS_PER_UNIT = 90
+"""How many loops cost what a unit costs, about."""
+SERVER_UNITS = 13
+"""What a request's way through the server costs, in units, about."""
 GATED = ("cpu", "throughput", "p99")
 
 
@@ -48,9 +52,9 @@ def try_gate(extra: float, duration_s: float, epochs: int, false_alarm: float, s
 
     ``duration_s``: seconds of load a side and trial. Raises MeasurementError and MountError.
     """
-    slower = _side(round(LOOPS * (1 + extra)), f"{extra:.0%} more work")
+    slower = side_with(REQUEST_UNITS, extra, f"{extra:.0%} more work")
     trials = (
-        ("the same application twice", Verdict.EQUIVALENT, _side(LOOPS, "the second copy")),
+        ("the same application twice", Verdict.EQUIVALENT, side_with(REQUEST_UNITS, 0.0, "the second copy")),
         (f"{extra:.0%} more work in every request", Verdict.REGRESSED, slower),
     )
     pool = EpochPool(coins=1)
@@ -65,7 +69,7 @@ def try_gate(extra: float, duration_s: float, epochs: int, false_alarm: float, s
 
             task = Task(
                 basis=Direct("equal", title),
-                pair=Pair(_side(LOOPS, "the first copy"), other),
+                pair=Pair(side_with(REQUEST_UNITS, 0.0, "the first copy"), other),
                 shape=shape,
                 limits=Limits().of(paired=True),
                 mode="equal",
@@ -81,7 +85,10 @@ def try_gate(extra: float, duration_s: float, epochs: int, false_alarm: float, s
     return tuple(results)
 
 
-def _side(loops: int, title: str) -> Side:
-    launch = Launch(env={WORK: str(loops)})
+def side_with(units: int, extra: float, title: str) -> Side:
+    """The application with so many units of work in a request, and ``extra`` of a request's whole cost (a fraction)
+    planted besides."""
+    loops = round(extra * (units + SERVER_UNITS) * LOOPS_PER_UNIT)
+    launch = Launch(env={UNITS: str(units), LOOPS: str(loops)})
     app = AppRef("pytest_fastr.gate.selftest_app", "app", factory=False)
     return Side(AppSource(app, launch), build_request("GET", "/", name="selftest"), title)

@@ -81,8 +81,16 @@ class GateSession:
         self._rootdir = rootdir
         comparisons = 2 if against is not None and settings.mode in (None, "both") else 1
         self._comparisons = comparisons
-        self._decider = Decider(self.pool, self._budget, settings.gated, settings.false_alarm, comparisons)
+        self._decider = Decider(
+            self.pool,
+            self._budget,
+            settings.gated,
+            settings.false_alarm,
+            comparisons=comparisons,
+            history=self.equals.epoch_ratios(),
+        )
         self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
+        self._equal_epochs: dict[str, list[tuple[float, ...]]] = {}
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
 
@@ -160,7 +168,7 @@ class GateSession:
         tests = [report for report in self.reports if report.verdict is not Verdict.INVALID]
         if self.settings.equal and tests:
             red = sum(report.verdict is Verdict.REGRESSED for report in tests)
-            self._equals_store.append(EqualsSession(_now(), len(tests), red, self._equal_ratios))
+            self._equals_store.append(EqualsSession(_now(), len(tests), red, self._equal_ratios, self._equal_epochs))
             self.equals = self._equals_store.load()
         return self.equals
 
@@ -177,6 +185,8 @@ class GateSession:
         if task.basis.mode == "equal":
             for metric, estimate in decision.found.items():
                 self._equal_ratios.setdefault(metric, []).append((estimate.ratio.log_ratio, estimate.ratio.se))
+                if estimate.epochs:
+                    self._equal_epochs.setdefault(metric, []).append(estimate.epochs)
         report = _report(measurement, decision)
         if self.settings.profile and task.mode == "paired" and _has_regressed(report):
             report = replace(report, where=locate(decision.samples, show))

@@ -12,7 +12,7 @@ from pytest_fastr.report.equals_text import equals_text, rate_interval
 
 
 def session(red: int = 0, ratio: float = 0.01, name: str = "now") -> EqualsSession:
-    return EqualsSession(name, 3, red, {"cpu": [(ratio, 0.002), (-ratio, 0.002)]})
+    return EqualsSession(name, 3, red, {"cpu": [(ratio, 0.002), (-ratio, 0.002)]}, {"cpu": [[0.01, -0.01]]})
 
 
 def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
@@ -39,10 +39,16 @@ def test_the_floor_is_what_equals_differ_by_beyond_their_errors() -> None:
     assert Equals().floors() == {}
 
 
-def one(red: int = 0, metrics: str = "{}") -> str:
+def test_what_epochs_differ_by_is_kept_for_all_sessions() -> None:
+    assert Equals((session(), session())).epoch_ratios() == {"cpu": [[0.01, -0.01], [0.01, -0.01]]}
+
+
+def one(red: int = 0, metrics: str = "{}", epochs: str = "{}") -> str:
     """A file with one session."""
     counts = f'"recorded": "", "tests": 1, "red": {red}'
-    return f'{{"schema_version": 1, "protocol": 2, "sessions": [{{{counts}, "metrics": {metrics}}}]}}'
+    return (
+        f'{{"schema_version": 1, "protocol": 2, "sessions": [{{{counts}, "metrics": {metrics}, "epochs": {epochs}}}]}}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,8 @@ def one(red: int = 0, metrics: str = "{}") -> str:
         "", "[]", "{}", "null", '{"schema_version": 2, "protocol": 2, "sessions": []}',
         '{"schema_version": 1, "protocol": 2, "sessions": {}}', "\xff",
         one(red=2), one(metrics='{"cpu": [[1]]}'), one(metrics='{"cpu": [[NaN, 1]]}'),
-        one(metrics='{"cpu": [["a", 1]]}'), one(metrics='{"cpu": [[1, -1]]}'), one(metrics="[]"),
+        one(metrics='{"cpu": [["a", 1]]}'), one(metrics='{"cpu": [[1, -1]]}'), one(metrics="[]"), one(epochs="[]"),
+        one(epochs='{"cpu": [["a"]]}'), one(epochs='{"cpu": [1]}'),
     ],
 )  # fmt: skip
 def test_what_it_did_not_write_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -> None:

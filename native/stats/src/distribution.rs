@@ -52,6 +52,41 @@ pub fn bonferroni(false_alarm: f64, comparisons: usize) -> f64 {
     false_alarm / comparisons.max(1) as f64
 }
 
+/// Derivative of the logarithm of the gamma function, for `x > 0`.
+pub(crate) fn digamma(x: f64) -> f64 {
+    statrs::function::gamma::digamma(x)
+}
+
+/// Derivative of [`digamma`], for `x > 0`: its asymptotic series, reached by the recurrence
+/// `trigamma(x) = trigamma(x + 1) + 1 / x^2`.
+pub(crate) fn trigamma(x: f64) -> f64 {
+    const SERIES_FROM: f64 = 10.0;
+    let (mut x, mut sum) = (x, 0.0);
+    while x < SERIES_FROM {
+        sum += 1.0 / (x * x);
+        x += 1.0;
+    }
+    let square = 1.0 / (x * x);
+    let series = square * (1.0 / 6.0 - square * (1.0 / 30.0 - square * (1.0 / 42.0 - square / 30.0)));
+    sum + 1.0 / x + square / 2.0 + series / x
+}
+
+/// The `x` whose [`trigamma`] is `value`, for `value > 0`: it falls from infinity to 0.
+pub(crate) fn inverse_trigamma(value: f64) -> f64 {
+    // For small x it is about 1 / x^2, for large x about 1 / x.
+    let mut low = 1e-8_f64.ln();
+    let mut high = 1e16_f64.ln();
+    for _ in 0..100 {
+        let middle = (low + high) / 2.0;
+        if trigamma(middle.exp()) > value {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    ((low + high) / 2.0).exp()
+}
+
 fn at_the_ends(p: f64) -> Option<f64> {
     if p.is_nan() {
         Some(f64::NAN)
@@ -129,6 +164,23 @@ fn solved_t(tail: f64, df: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_derivatives_of_ln_gamma_are_known_where_they_have_names() {
+        let pi_squared = std::f64::consts::PI.powi(2);
+        assert!((trigamma(1.0) - pi_squared / 6.0).abs() < 1e-12);
+        assert!((trigamma(0.5) - pi_squared / 2.0).abs() < 1e-12);
+        assert!((trigamma(2.5) - (pi_squared / 2.0 - 4.0 - 4.0 / 9.0)).abs() < 1e-12);
+        assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_inverse_of_trigamma_is_its_inverse() {
+        for x in [1e-3, 0.1, 0.5, 1.0, 3.7, 50.0, 1e6] {
+            let found = inverse_trigamma(trigamma(x));
+            assert!((found / x - 1.0).abs() < 1e-9, "{found} is not {x}");
+        }
+    }
 
     /// Written by scipy 1.17: `scipy.stats.t.ppf(p, df)`, and `scipy.stats.norm.ppf(p)` where df is inf.
     const SCIPY: &str = include_str!("../tests/data/student_t.csv");

@@ -1,0 +1,162 @@
+"""What each choice of the measurement earns: the spread of comparisons of equals, one choice changed at a time.
+
+    python benchmarks/verdict/ablation.py measure RECORDS --rounds 20
+    python benchmarks/verdict/ablation.py analyse RECORDS
+
+An application is compared with itself in fresh pairs of processes, each pair for as long as one epoch of a 5 s
+measurement. In every round each variant has one pair, in a random order, so that a bad hour meets all of them.
+`analyse` prints per variant the standard deviation between pairs, the error within one, and what six pairs come to.
+Nothing else should run while it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import random
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from pytest_fastr import _native
+from pytest_fastr.gate.epochs import EpochPool
+from pytest_fastr.gate.measure import CONNECT_TIMEOUT_SECONDS, REFERENCE_SIDE, Side
+from pytest_fastr.gate.selftest import REQUEST_UNITS, side_with
+
+EPOCHS = 6
+LOAD_S = 5.0 / EPOCHS
+ADDR_NO_RANDOMIZE = 0x0040000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How one pair is measured. The default is what the gate does."""
+
+    connections: int = 20
+    slice_s: float = 0.002
+    one_core: bool = True
+    reference: bool = False
+    fixed_layout: bool = False
+
+
+VARIANTS = {
+    "as the gate does": Variant(),
+    "slices of one round": Variant(slice_s=0.0),
+    "slices of 10 ms": Variant(slice_s=0.010),
+    "slices of 100 ms": Variant(slice_s=0.100),
+    "slices of 400 ms": Variant(slice_s=0.400),
+    "1 connection": Variant(connections=1),
+    "4 connections": Variant(connections=4),
+    "8 connections": Variant(connections=8),
+    "cores left to the kernel": Variant(one_core=False),
+    "against the reference app": Variant(reference=True),
+    "no address-space randomisation": Variant(fixed_layout=True),
+}
+
+
+def measure_pair(variant: Variant, index: int) -> dict[str, Any]:
+    sides = (REFERENCE_SIDE if variant.reference else side_with(REQUEST_UNITS, 0.0, "A"),
+             side_with(REQUEST_UNITS, 0.0, "B"))  # fmt: skip
+    pool = EpochPool(coins=random.SystemRandom().getrandbits(32))
+    before = personality(ADDR_NO_RANDOMIZE) if variant.fixed_layout else None
+    try:
+        (epoch,) = pool.epochs((sides[0].source, sides[1].source), range(index, index + 1))
+        return loaded(sides, (epoch.a, epoch.b), variant, epoch.coin, index)
+    finally:
+        pool.close()
+        if before is not None:
+            personality(before)
+
+
+def personality(value: int) -> int:
+    """Sets this process' execution domain, which its children inherit, and returns the one before."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before: int = libc.personality(0xFFFFFFFF)
+    if libc.personality(value) < 0:
+        sys.exit("this system does not let a process switch address-space randomisation off")
+    return before
+
+
+def loaded(sides: tuple[Side, Side], servers: Any, variant: Variant, coin: int, turn: int) -> dict[str, Any]:
+    plan = _native.ConnectionPlan(variant.connections, True, CONNECT_TIMEOUT_SECONDS, 10.0)
+    targets = tuple(_native.Target(one.ready.host, one.ready.port, [one.pid]) for one in servers)
+    requests = tuple([side.request.native(one.ready.address)] for side, one in zip(sides, servers, strict=True))
+    for target, wire in zip(targets, requests, strict=True):
+        _native.warm_up(target, wire, plan, window=0.05, min_windows=4, max_seconds=2.0)
+    paired = _native.run_paired(
+        (targets[0], targets[1]),
+        (requests[0], requests[1]),
+        plan,
+        seconds_per_side=LOAD_S,
+        min_slice=variant.slice_s or 1e-6,
+        max_round=3600.0,
+        chunks=8,
+        seed=coin,
+        core_turn=turn if variant.one_core else None,
+    )
+    record: dict[str, Any] = {}
+    for cost in ("cpu", "throughput"):
+        try:
+            estimate = paired.epoch_estimate(cost)  # type: ignore[arg-type]
+        except ValueError:  # too few blocks, which is a result too
+            continue
+        record[cost] = [estimate.log_ratio, estimate.se]
+    quantiles = [side.quantile_ns(0.99) for side in paired.sides]
+    record["p99_ns"] = quantiles
+    return record
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run_measure(path: Path, rounds: int) -> None:
+    done = {(one["variant"], one["round"]) for one in read(path)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(rounds):
+        order = random.Random(number).sample(list(VARIANTS), k=len(VARIANTS))
+        for name in order:
+            if (name, number) in done:
+                continue
+            record = measure_pair(VARIANTS[name], EPOCHS + number)
+            with path.open("a") as stream:
+                stream.write(json.dumps({"variant": name, "round": number, **record}) + "\n")
+
+
+def run_analyse(path: Path) -> None:
+    found = defaultdict(list)
+    for one in read(path):
+        found[one["variant"]].append(one)
+    print(f"{'variant':<32} {'pairs':>5} {'cpu: sd':>9} {'within':>7} {'6 pairs':>8} {'throughput: sd':>15}")
+    for name in VARIANTS:
+        records = [one for one in found[name] if "cpu" in one and "throughput" in one]
+        if len(records) < 2:
+            print(f"{name:<32} {len(records):>5}  too few blocks for an estimate, or not measured")
+            continue
+        cpu = stdev(one["cpu"][0] for one in records)
+        within = mean(one["cpu"][1] ** 2 for one in records) ** 0.5
+        throughput = stdev(one["throughput"][0] for one in records)
+        print(f"{name:<32} {len(records):>5} {cpu:>9.2%} {within:>7.2%} {cpu / EPOCHS**0.5:>8.2%} {throughput:>15.2%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each choice of the measurement earns.")
+    commands = parser.add_subparsers(required=True, dest="command")
+    measuring = commands.add_parser("measure")
+    measuring.add_argument("records", type=Path)
+    measuring.add_argument("--rounds", type=int, default=20)
+    analysing = commands.add_parser("analyse")
+    analysing.add_argument("records", type=Path)
+    args = parser.parse_args()
+    if args.command == "measure":
+        run_measure(args.records, args.rounds)
+    else:
+        run_analyse(args.records)
+
+
+if __name__ == "__main__":
+    main()
