@@ -390,8 +390,11 @@ class Side:
     def cpu_ns(self) -> int | None: ...
     @property
     def idle_cpu_ns(self) -> int | None:
-        """What of it the server used during the other side's slices. None for a stretch, which has no other side."""
+        """What of it the server used in ``idle_ns``: slices of the other side that another slice of that side preceded.
+        None for a stretch, which has no other side."""
 
+    @property
+    def idle_ns(self) -> int: ...
     @property
     def peak_rss_bytes(self) -> int | None: ...
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn
+from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn_together
 from pytest_fastr.mount.asgi import AsgiApplication
 
 FIRST_HASH_SEED = 1
@@ -76,6 +76,7 @@ class EpochPool:
         a, b = sides
         for index in indices:
             try:
+                self._start(("a", a, index), ("b", b, index))
                 yield Epoch(index, self._coins + index, self._server("a", a, index), self._server("b", b, index))
             finally:
                 if not keep:
@@ -104,15 +105,25 @@ class EpochPool:
                 server.stop()
 
     def _server(self, side: Literal["a", "b"], source: AppSource, index: int) -> ServerProcess:
-        key = (side, source.key, index)
+        if not isinstance(source.app, AppRef) and not self._lives((side, source.key, index)):
+            self._servers[side, source.key, index] = fork(source.app, source.launch)
+        self._start((side, source, index))
+        return self._servers[side, source.key, index]
+
+    def _start(self, *wanted: tuple[Literal["a", "b"], AppSource, int]) -> None:
+        """Starts those that are names and not up, all at once."""
+        missing = {}
+        for side, source, index in wanted:
+            key = (side, source.key, index)
+            if isinstance(source.app, AppRef) and not self._lives(key):
+                env = {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index), **source.launch.env}
+                missing[key] = (source.app, replace(source.launch, env=env))
+        self._servers.update(zip(missing, spawn_together(*missing.values()), strict=True))
+
+    def _lives(self, key: _Key) -> bool:
+        """Whether the server is up. What is left of one that has died is ended."""
         server = self._servers.get(key)
         if server is not None and server.exit_code() is None:
-            return server
+            return True
         self._end(key)
-        if isinstance(source.app, AppRef):
-            env = {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index), **source.launch.env}
-            server = spawn(source.app, replace(source.launch, env=env))
-        else:
-            server = fork(source.app, source.launch)
-        self._servers[key] = server
-        return server
+        return False

@@ -69,7 +69,7 @@ def is_void(notes: tuple[ValidityNote, ...]) -> bool:
 
 
 def _idle_share(side: _native.Side) -> float | None:
-    """CPU time of a server during the other side's slices, over that time. Both sides' slices last about as long."""
-    if side.idle_cpu_ns is None or not side.duration_ns:
+    """CPU time of a server while it had nothing to do, over that time."""
+    if side.idle_cpu_ns is None or not side.idle_ns:
         return None
-    return side.idle_cpu_ns / side.duration_ns
+    return side.idle_cpu_ns / side.idle_ns

@@ -1,8 +1,8 @@
 """How an application becomes a server under test: in its own process, forked, or in a thread of this one."""
 
-from pytest_fastr.mount.process import Launch, ServerProcess, fork, spawn
+from pytest_fastr.mount.process import Launch, ServerProcess, fork, spawn, spawn_together
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import AppRef
 from pytest_fastr.mount.thread import Server
 
-__all__ = ["AppRef", "Launch", "ServeOptions", "Server", "ServerProcess", "fork", "spawn"]
+__all__ = ["AppRef", "Launch", "ServeOptions", "Server", "ServerProcess", "fork", "spawn", "spawn_together"]

@@ -101,6 +101,7 @@ class ServerProcess:
     def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
         self.pid = pid
         self._log: int | None = channel.log
+        self._ready_pipe: int | None = channel.ready_read
         self.ready: handshake.Ready | None = None
         self._lifeline: int | None = channel.lifeline_write
         self._mark = f"{MARK}={channel.mark}"
@@ -170,6 +171,9 @@ class ServerProcess:
             if self.exit_code() is not None:
                 self._reap(0)
             self.close_lifeline()
+            if self._ready_pipe is not None:  # nobody has waited for it
+                os.close(self._ready_pipe)
+                self._ready_pipe = None
             _alive.discard(self)
             if self._log is not None:
                 os.close(self._log)
@@ -187,8 +191,10 @@ class ServerProcess:
         while self.exit_code() is None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
-    def await_ready(self, pipe: int, timeout: float) -> None:
-        """Reads the ready pipe. Raises what the server reports, or StartupError when it says nothing."""
+    def await_ready(self, timeout: float) -> None:
+        """Reads the ready pipe, once. Raises what the server reports, or StartupError when it says nothing."""
+        pipe, self._ready_pipe = self._ready_pipe, None
+        assert pipe is not None
         line = b""
         deadline = time.monotonic() + timeout
         with os.fdopen(pipe, "rb", buffering=0) as stream, selectors.DefaultSelector() as selector:
@@ -245,6 +251,27 @@ os.register_at_fork(after_in_child=_close_lifelines_in_child)
 
 def spawn(app: AppRef, launch: Launch) -> ServerProcess:
     """Starts ``python -m pytest_fastr.serve`` and waits until it answers. Raises MountError's children."""
+    (server,) = spawn_together((app, launch))
+    return server
+
+
+def spawn_together(*servers: tuple[AppRef, Launch]) -> tuple[ServerProcess, ...]:
+    """Starts several servers at once, and waits until all of them answer. Raises MountError's children; then none of
+    them is left."""
+    started: list[ServerProcess] = []
+    try:
+        started += (_begin(app, launch) for app, launch in servers)
+        for server, (_, launch) in zip(started, servers, strict=True):
+            server.await_ready(launch.startup_timeout)
+    except BaseException:
+        for server in started:
+            server.stop()
+        raise
+    return tuple(started)
+
+
+def _begin(app: AppRef, launch: Launch) -> ServerProcess:
+    """A server that is starting."""
     options = launch.options
     channel = _Channel.open()
     command = [
@@ -279,7 +306,7 @@ def spawn(app: AppRef, launch: Launch) -> ServerProcess:
         raise StartupError(f"cannot start {launch.python}: {error}") from error
     finally:
         channel.close_child_ends()
-    return _ready(ServerProcess(popen.pid, channel, popen, options.drain_timeout), channel.ready_read, launch)
+    return ServerProcess(popen.pid, channel, popen, options.drain_timeout)
 
 
 def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
@@ -298,16 +325,13 @@ def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
         channel.close_parent_ends()
         _run_forked(app, launch, channel)
     channel.close_child_ends()
-    return _ready(ServerProcess(pid, channel, None, launch.options.drain_timeout), channel.ready_read, launch)
-
-
-def _ready(process: ServerProcess, pipe: int, launch: Launch) -> ServerProcess:
+    server = ServerProcess(pid, channel, None, launch.options.drain_timeout)
     try:
-        process.await_ready(pipe, launch.startup_timeout)
+        server.await_ready(launch.startup_timeout)
     except BaseException:
-        process.stop()
+        server.stop()
         raise
-    return process
+    return server
 
 
 def _run_forked(app: AsgiApplication, launch: Launch, channel: _Channel) -> NoReturn:

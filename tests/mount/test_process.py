@@ -19,7 +19,7 @@ from apps import trouble
 from fastapi import FastAPI
 
 from pytest_fastr.errors import AppImportError, ConfigError, ForkError, MountError, PortInUseError, StartupError
-from pytest_fastr.mount import AppRef, Launch, ServeOptions, ServerProcess, fork, spawn
+from pytest_fastr.mount import AppRef, Launch, ServeOptions, ServerProcess, fork, spawn, spawn_together
 from pytest_fastr.mount.process import describe_exit, stop_all
 
 GET = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
@@ -78,6 +78,27 @@ def test_stopping_twice_and_stopping_all_is_safe(spawned: Spawned) -> None:
         one.stop()
         assert (one.exit_code(), two.exit_code()) == (0, 0)
         assert (one.log_tail(), one.log_bytes()) == ("", 0)
+
+
+def test_servers_that_start_together_are_all_up(ask: Callable[..., Any]) -> None:
+    one, other = spawn_together(*[(AppRef.parse("trouble:classic"), launch())] * 2)
+    try:
+        assert one.pid != other.pid
+        assert [ask(port_of(server), GET).body for server in (one, other)] == [b"object", b"object"]
+    finally:
+        one.stop()
+        other.stop()
+
+
+@pytest.mark.parametrize("names", [("trouble:classic", "trouble:nothing"), ("trouble:nothing", "trouble:classic")])
+def test_when_one_of_them_fails_none_is_left(names: tuple[str, str]) -> None:
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+    with pytest.raises(AppImportError, match="nothing"):
+        spawn_together(*[(AppRef.parse(name), launch()) for name in names])
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    if before:
+        assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_the_environment_is_added_to_and_the_options_arrive(

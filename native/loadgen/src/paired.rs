@@ -53,6 +53,7 @@ pub fn run_paired(
         orders: Vec::new(),
         discarded_blocks: 0,
         chunks: Vec::new(),
+        last: None,
     };
     let roots = [targets[0].pids.as_slice(), &targets[1].pids].concat();
     let placed = plan.core_turn.and_then(|turn| OneCore::pin(&roots, turn));
@@ -81,6 +82,8 @@ struct Paired<'p> {
     orders: Vec<Order>,
     discarded_blocks: usize,
     chunks: Vec<ChunkPair>,
+    /// Whose slice the last one was.
+    last: Option<Side>,
 }
 
 impl Paired<'_> {
@@ -139,9 +142,14 @@ impl Paired<'_> {
                 Side::A => (&mut self.a, &mut self.b),
                 Side::B => (&mut self.b, &mut self.a),
             };
-            let idle = other.begin_idle();
+            // Straight after its own slice a side may still be cleaning up, which belongs to its requests.
+            let rested = self.last == Some(side);
+            let idle = rested.then(|| other.begin_idle());
             let slice = player.slice(ticker, other.tally())?;
-            other.end_idle(idle);
+            if let Some(before) = idle {
+                other.end_idle(before, slice.wall_ns);
+            }
+            self.last = Some(side);
             let side_totals = &mut totals[side as usize];
             side_totals.requests += slice.totals.ok;
             side_totals.wall_ns += slice.wall_ns;

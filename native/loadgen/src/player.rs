@@ -40,8 +40,11 @@ pub struct SideResult {
     pub load_ns: u64,
     /// CPU time of the server's processes in all blocks, the other side's slices included. None: not known.
     pub cpu_ns: Option<u64>,
-    /// What of it they used while the other side was under load and they had nothing to do.
+    /// What of it they used in slices of the other side that another slice of that side preceded, so that they had
+    /// nothing to do and nothing to end.
     pub idle_cpu_ns: Option<u64>,
+    /// The time of those slices.
+    pub idle_ns: u64,
     /// The most memory that the server's processes held. None: not known.
     pub peak_rss_bytes: Option<u64>,
     /// The server's process tree at the end was not the one at the start.
@@ -69,6 +72,7 @@ pub(crate) struct Player<'p> {
     load_ns: u64,
     cpu_ns: Option<u64>,
     idle_cpu_ns: Option<u64>,
+    idle_ns: u64,
     histogram: Recorder,
     chunk: Recorder,
     calibration_requests: u64,
@@ -103,6 +107,7 @@ impl<'p> Player<'p> {
             load_ns: 0,
             cpu_ns: Some(0),
             idle_cpu_ns: Some(0),
+            idle_ns: 0,
             histogram: Recorder::new(),
             chunk: Recorder::new(),
             calibration_requests: 0,
@@ -216,13 +221,14 @@ impl<'p> Player<'p> {
         self.meter.read()
     }
 
-    /// The other side's slice begins.
+    /// A slice begins in which this side rests.
     pub(crate) fn begin_idle(&mut self) -> Option<u64> {
         self.meter.read()
     }
 
-    /// The other side's slice is over; `before` is what [`Player::begin_idle`] gave.
-    pub(crate) fn end_idle(&mut self, before: Option<u64>) {
+    /// That slice is over; `before` is what [`Player::begin_idle`] gave.
+    pub(crate) fn end_idle(&mut self, before: Option<u64>, wall_ns: u64) {
+        self.idle_ns += wall_ns;
         let used = self.meter.read().zip(before);
         self.idle_cpu_ns = self
             .idle_cpu_ns
@@ -261,6 +267,7 @@ impl<'p> Player<'p> {
             load_ns: self.load_ns,
             cpu_ns: self.cpu_ns,
             idle_cpu_ns: self.idle_cpu_ns,
+            idle_ns: self.idle_ns,
             peak_rss_bytes: self.meter.peak_rss_bytes(),
             processes_changed: self.meter.processes_changed(),
             calibration_requests: self.calibration_requests,

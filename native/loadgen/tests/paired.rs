@@ -62,6 +62,9 @@ fn blocks_add_up_to_what_the_sides_and_the_servers_count() {
         .sides
         .iter()
         .all(|side| side.idle_cpu_ns > Some(0) && side.idle_cpu_ns < side.cpu_ns));
+    // Of the slices of a side, the second ones of two in a row.
+    assert!(side_a.idle_ns > 0 && side_a.idle_ns < side_b.load_ns);
+    assert!(side_b.idle_ns > 0 && side_b.idle_ns < side_a.load_ns);
     assert!(side_a.load_ns + side_b.load_ns >= 300_000_000);
     assert!(result
         .blocks

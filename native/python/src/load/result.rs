@@ -73,6 +73,8 @@ pub(crate) struct Side {
     #[pyo3(get)]
     pub(super) idle_cpu_ns: Option<u64>,
     #[pyo3(get)]
+    pub(super) idle_ns: u64,
+    #[pyo3(get)]
     pub(super) peak_rss_bytes: Option<u64>,
     #[pyo3(get)]
     pub(super) processes_changed: bool,
@@ -120,6 +122,7 @@ impl Side {
                 .idle_cpu_ns
                 .zip(side.idle_cpu_ns)
                 .map(|(sum, one)| sum + one);
+            merged.idle_ns += side.idle_ns;
             merged.peak_rss_bytes = merged.peak_rss_bytes.max(side.peak_rss_bytes);
             merged.processes_changed |= side.processes_changed;
             merged.histogram.merge(&side.histogram);
@@ -245,6 +248,7 @@ impl LoadResult {
                 duration_ns: result.duration_ns,
                 cpu_ns: result.cpu_ns,
                 idle_cpu_ns: None,
+                idle_ns: 0,
                 peak_rss_bytes: result.peak_rss_bytes,
                 processes_changed: result.processes_changed,
                 histogram: result.histogram,

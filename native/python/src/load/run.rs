@@ -194,6 +194,7 @@ fn side(result: &SideResult) -> Side {
         duration_ns: result.load_ns,
         cpu_ns: result.cpu_ns,
         idle_cpu_ns: result.idle_cpu_ns,
+        idle_ns: result.idle_ns,
         peak_rss_bytes: result.peak_rss_bytes,
         processes_changed: result.processes_changed,
         histogram: result.histogram.clone(),
