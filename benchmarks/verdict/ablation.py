@@ -101,7 +101,7 @@ def loaded(sides: tuple[Side, Side], servers: Any, variant: Variant, coin: int, 
     record: dict[str, Any] = {}
     for cost in ("cpu", "throughput"):
         try:
-            estimate = paired.epoch_estimate(cost)  # type: ignore[arg-type]
+            estimate = paired.epoch_estimate(cost)
         except ValueError:  # too few blocks, which is a result too
             continue
         record[cost] = [estimate.log_ratio, estimate.se]

@@ -164,9 +164,9 @@ def main() -> None:
     for method in METHODS:
         cells = []
         for extra in (0.0, EXTRA):
-            red, total = sum(one["red"] for one in answers[method, extra]), len(answers[method, extra])
-            low, high = rate_interval(red, total)
-            cells.append(f"{red} of {total} ({low:.0%} to {high:.0%})")
+            times, total = sum(one["red"] for one in answers[method, extra]), len(answers[method, extra])
+            low, high = rate_interval(times, total)
+            cells.append(f"{times} of {total} ({low:.0%} to {high:.0%})")
         seconds = mean(one["took_s"] for extra in (0.0, EXTRA) for one in answers[method, extra])
         print(f"{method:<28} {cells[0]:>28} {cells[1]:>28} {seconds:>8.0f}")
 
