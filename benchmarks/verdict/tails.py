@@ -5,7 +5,7 @@
 Three comparisons of an application with itself: unchanged; with a sleep of 20 ms in 2 % of its requests (no CPU time,
 but a tail: `rate_p99` has to be red and `cpu` green); and with one request in a thousand that costs a hundred times as
 much (no metric of cost may be called `equivalent` or `improved`). Each at the gate's defaults, and at 500 requests a
-second besides. Runs stay in RECORDS (JSON lines); what is there is not measured again. Nothing else should run meanwhile.
+second besides. Runs stay in RECORDS (JSON lines); what is there is not measured again. Nothing else should run.
 """
 
 from __future__ import annotations
