@@ -43,17 +43,17 @@ impl Tls {
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| refused(error.to_string()))?;
+        let listed = match roots {
+            Roots::Pem(pem) => Some(Listed::new(pem, provider.clone())?),
+            Roots::System | Roots::Unverified => None,
+        };
         let mut config = match roots {
-            Roots::Unverified => config
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-                .with_no_client_auth(),
             Roots::System => config
                 .with_root_certificates(system_roots()?)
                 .with_no_client_auth(),
-            Roots::Pem(pem) => config
+            Roots::Pem(_) | Roots::Unverified => config
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Listed::new(pem, provider)?))
+                .with_custom_certificate_verifier(Arc::new(Belief { provider, listed }))
                 .with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -84,7 +84,15 @@ fn system_roots() -> Result<RootCertStore, LoadError> {
     }
 }
 
-/// Believes the certificates of a list, and what they signed.
+/// Whom a handshake believes; that the owner of a certificate holds its key is proven in any case.
+#[derive(Debug)]
+struct Belief {
+    provider: Arc<CryptoProvider>,
+    /// None: anybody.
+    listed: Option<Listed>,
+}
+
+/// The certificates of a list, and who believes what they signed.
 #[derive(Debug)]
 struct Listed {
     certificates: Vec<CertificateDer<'static>>,
@@ -120,7 +128,7 @@ impl Listed {
     }
 }
 
-impl ServerCertVerifier for Listed {
+impl ServerCertVerifier for Belief {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -129,7 +137,10 @@ impl ServerCertVerifier for Listed {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.signed.verify_server_cert(
+        let Some(listed) = &self.listed else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = listed.signed.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -140,7 +151,7 @@ impl ServerCertVerifier for Listed {
             // A development server's certificate is often an authority's that signed itself, which is no server's by
             // the rules. That it has not expired was looked at before.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.certificates.contains(end_entity) =>
+                if listed.certificates.contains(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -155,48 +166,7 @@ impl ServerCertVerifier for Listed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed
-            .verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed
-            .verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.signed.supported_verify_schemes()
-    }
-}
-
-/// Believes every certificate, as far as its owner holds the key.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -206,12 +176,14 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

@@ -45,10 +45,7 @@ pub fn pool_between_epochs(tests: &[Vec<f64>]) -> Option<PooledVariance> {
         .iter()
         .filter_map(|values| sample_variance(values))
         .collect();
-    let sum = variances
-        .iter()
-        .copied()
-        .reduce(PooledVariance::with)?;
+    let sum = variances.iter().copied().reduce(PooledVariance::with)?;
     let alike = likeness(&variances).unwrap_or(PooledVariance {
         variance: sum.variance,
         df: USUAL_LIKENESS,
@@ -76,7 +73,12 @@ fn likeness(variances: &[PooledVariance]) -> Option<PooledVariance> {
         .iter()
         .map(|one| one.variance.ln() - digamma(one.df / 2.0) + (one.df / 2.0).ln())
         .collect();
-    let by_chance = mean(&known.iter().map(|one| trigamma(one.df / 2.0)).collect::<Vec<_>>());
+    let by_chance = mean(
+        &known
+            .iter()
+            .map(|one| trigamma(one.df / 2.0))
+            .collect::<Vec<_>>(),
+    );
     let excess = sample_variance(&logs)?.variance - by_chance;
     if excess <= 0.0 {
         // They differ by no more than chance: one variance for all.
