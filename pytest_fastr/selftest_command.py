@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 
 from pytest_fastr.config import parse_duration, parse_limit
+from pytest_fastr.gate.measure import LoadShape
 from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.selftest import try_gate
 from pytest_fastr.report.live import LiveLine
@@ -31,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     with line.below():
         trials = try_gate(
             work,
-            duration_s,
-            epochs=6,
+            LoadShape(users=20, duration_s=duration_s, epochs=6, warmup_max_s=2.0),
             false_alarm=0.01,
             show=lambda phase, share, rps: line.show("selftest", phase, share, rps),
         )

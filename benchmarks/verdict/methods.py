@@ -31,16 +31,9 @@ from statistics import mean, variance
 from typing import Any
 
 from pytest_fastr import _native
-from pytest_fastr.config import Limits
-from pytest_fastr.gate.basis import Direct
-from pytest_fastr.gate.budget import Budget
-from pytest_fastr.gate.decide import Decider
-from pytest_fastr.gate.epochs import EpochPool
-from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import CONNECT_TIMEOUT_SECONDS, LoadShape, Pair
 from pytest_fastr.gate.model import Verdict, worst
-from pytest_fastr.gate.selftest import GATED, REQUEST_UNITS, side_with
-from pytest_fastr.gate.tasks import Task
+from pytest_fastr.gate.selftest import REQUEST_UNITS, compare_pair, side_with
 from pytest_fastr.mount import AppRef, spawn
 from pytest_fastr.report.equals_text import rate_interval
 
@@ -112,19 +105,9 @@ def whole_run(extra: float) -> float:
 
 
 def by_paired_gate(extra: float) -> bool:
-    pool = EpochPool(random.SystemRandom().getrandbits(32))
-    task = Task(
-        basis=Direct("equal", "itself"),
-        pair=Pair(side_with(REQUEST_UNITS, 0.0, "old"), side_with(REQUEST_UNITS, extra, "new")),
-        shape=LoadShape(users=20, duration_s=5.0, epochs=6, warmup_max_s=2.0),
-        limits=Limits().of(paired=True),
-        mode="equal",
-    )
-    try:
-        decision = Decider(pool, Budget(3600.0), GATED, 0.01).decide(task, lambda *_: None)
-    finally:
-        pool.close()
-    results, _ = outcome_of_looks(decision.looks)
+    pair = Pair(side_with(REQUEST_UNITS, 0.0, "old"), side_with(REQUEST_UNITS, extra, "new"))
+    shape = LoadShape(users=20, duration_s=5.0, epochs=6, warmup_max_s=2.0)
+    _, results = compare_pair(pair, shape, 0.01, lambda *_: None)
     return worst(one.verdict for one in results.values() if one.verdict is not None) is Verdict.REGRESSED
 
 

@@ -12,20 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pytest_fastr.config import Limits
-from pytest_fastr.gate.basis import Direct
-from pytest_fastr.gate.budget import Budget
-from pytest_fastr.gate.decide import Decider
-from pytest_fastr.gate.epochs import AppSource, EpochPool
-from pytest_fastr.gate.looks import outcome_of_looks
+from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Pair, Side
-from pytest_fastr.gate.selftest import GATED
-from pytest_fastr.gate.tasks import Task
+from pytest_fastr.gate.selftest import compare_pair
 from pytest_fastr.load import build_request
 from pytest_fastr.mount import AppRef, Launch
 
@@ -44,19 +37,9 @@ def side(env: dict[str, str], title: str) -> Side:
 
 
 def run_once(planted: str) -> dict[str, Any]:
-    pool = EpochPool(random.SystemRandom().getrandbits(32))
-    task = Task(
-        basis=Direct("equal", "itself"),
-        pair=Pair(side({}, "old"), side(PLANTED[planted], "new")),
-        shape=LoadShape(users=20, duration_s=5.0, epochs=6, warmup_max_s=2.0, rate=RATE),
-        limits=Limits().of(paired=True),
-        mode="equal",
-    )
-    try:
-        decision = Decider(pool, Budget(3600.0), GATED, 0.01).decide(task, lambda *_: None)
-    finally:
-        pool.close()
-    results, _ = outcome_of_looks(decision.looks)
+    pair = Pair(side({}, "old"), side(PLANTED[planted], "new"))
+    shape = LoadShape(users=20, duration_s=5.0, epochs=6, warmup_max_s=2.0, rate=RATE)
+    _, results = compare_pair(pair, shape, 0.01, lambda *_: None)
     return {
         name: {"verdict": one.verdict, "change": one.change, "limit": one.limit, "notes": one.notes}
         for name, one in results.items()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_fastr.config import Limits
+from pytest_fastr.config import DEFAULT_GATE, Limits
 from pytest_fastr.gate.basis import Direct
 from pytest_fastr.gate.budget import Budget
-from pytest_fastr.gate.decide import Decider
+from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import AppSource, EpochPool
 from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import LoadShape, Pair, Show, Side
@@ -25,7 +26,7 @@ LOOPS_PER_UNIT = 90
 """How many loops cost what a unit costs, about."""
 SERVER_UNITS = 13
 """What a request's way through the server costs, in units, about."""
-GATED = ("cpu", "throughput", "p99")
+UNLIMITED_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +48,45 @@ class TrialResult:
         return self.verdict is self.expected
 
 
-def try_gate(extra: float, duration_s: float, epochs: int, false_alarm: float, show: Show) -> tuple[TrialResult, ...]:
+def try_gate(extra: float, shape: LoadShape, false_alarm: float, show: Show) -> tuple[TrialResult, ...]:
     """Compares an application with itself, and with itself plus ``extra`` work (a fraction, such as 0.1).
 
-    ``duration_s``: seconds of load a side and trial. Raises MeasurementError and MountError.
+    Raises MeasurementError and MountError.
     """
-    slower = side_with(REQUEST_UNITS, extra, f"{extra:.0%} more work")
     trials = (
-        ("the same application twice", Verdict.EQUIVALENT, side_with(REQUEST_UNITS, 0.0, "the second copy")),
-        (f"{extra:.0%} more work in every request", Verdict.REGRESSED, slower),
+        ("the same application twice", Verdict.EQUIVALENT, 0.0),
+        (f"{extra:.0%} more work in every request", Verdict.REGRESSED, extra),
     )
-    pool = EpochPool(coins=1)
-    decider = Decider(pool, Budget(3600.0), GATED, false_alarm)
-    shape = LoadShape(users=20, duration_s=duration_s, epochs=epochs, warmup_max_s=2.0)
     results = []
+    for title, expected, planted in trials:
+
+        def showing(phase: str, share: float, rps: float | None, title: str = title) -> None:
+            show(f"{title}: {phase}", share, rps)
+
+        pair = Pair(
+            side_with(REQUEST_UNITS, 0.0, "the first copy"), side_with(REQUEST_UNITS, planted, "the second copy")
+        )
+        decision, metrics = compare_pair(pair, shape, false_alarm, showing)
+        notes = (*validity(decision.samples), *decision.task.notes)
+        found = worst(one.verdict for one in metrics.values() if one.verdict is not None)
+        verdict = Verdict.INVALID if is_void(notes) else found
+        results.append(TrialResult(title, expected, verdict, metrics, len(decision.looks), notes))
+    return tuple(results)
+
+
+def compare_pair(
+    pair: Pair, shape: LoadShape, false_alarm: float, show: Show
+) -> tuple[Decision, dict[str, MetricResult]]:
+    """Decides a pair by itself, as a build of one test would, and returns what was gated and shown of it."""
+    pool = EpochPool(coins=secrets.randbits(32))
+    task = Task(
+        basis=Direct("equal", pair.a.title), pair=pair, shape=shape, limits=Limits().of(paired=True), mode="equal"
+    )
     try:
-        for title, expected, other in trials:
-
-            def showing(phase: str, share: float, rps: float | None, title: str = title) -> None:
-                show(f"{title}: {phase}", share, rps)
-
-            task = Task(
-                basis=Direct("equal", title),
-                pair=Pair(side_with(REQUEST_UNITS, 0.0, "the first copy"), other),
-                shape=shape,
-                limits=Limits().of(paired=True),
-                mode="equal",
-            )
-            decision = decider.decide(task, showing)
-            metrics, _ = outcome_of_looks(decision.looks)
-            notes = (*validity(decision.samples), *decision.task.notes)
-            found = worst(one.verdict for one in metrics.values() if one.verdict is not None)
-            verdict = Verdict.INVALID if is_void(notes) else found
-            results.append(TrialResult(title, expected, verdict, metrics, len(decision.looks), notes))
+        decision = Decider(pool, Budget(UNLIMITED_S), DEFAULT_GATE, false_alarm).decide(task, show)
     finally:
         pool.close()
-    return tuple(results)
+    return decision, outcome_of_looks(decision.looks)[0]
 
 
 def side_with(units: int, extra: float, title: str) -> Side:
