@@ -136,6 +136,8 @@ class AbsoluteResult:
     value: float | None
     verdict: Verdict
     """`equivalent` (kept), `regressed` (broken) or `inconclusive` (not known)."""
+    at_most: bool = False
+    """The value is a bound: there were too few answers for the quantile, which is no longer than the longest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def absolute_words(result: AbsoluteResult) -> str:
         value = f"{rate_text(result.value)} rps"
     else:
         value = bytes_text(result.value) if result.metric == "memory" else time_text(result.value)
-    return f"{result.limit} is {state}: {value}"
+    return f"{result.limit} is {state}: {'at most ' if result.at_most else ''}{value}"
 
 
 def _accepting_limit(moved: Sequence[MetricResult]) -> str:
