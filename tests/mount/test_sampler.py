@@ -160,9 +160,9 @@ def test_time_in_the_engine_goes_by_its_name(tmp_path: Path) -> None:
     with sampled(tmp_path, CLASSIC.format(lifespan=NO_LIFESPAN)) as server:
         server.ask(4000, "/quick")
         assert server.stop() == (0, "")
-        names = [one.name for one in server.profile().functions]
-    assert ENGINE in names
-    assert not [name for name in names if name.endswith("select") and "Engine" not in name]
+        functions = server.profile().functions
+    assert ENGINE in [one.name for one in functions]
+    assert not [one for one in functions if one.name.endswith("select") and one.own]
 
 
 def test_the_profile_is_there_before_a_shutdown_that_hangs(tmp_path: Path) -> None:
