@@ -194,7 +194,7 @@ def parse_limits(value: object, what: str) -> Limits:
             if known is not None:
                 absolute[metric] = known
                 continue
-            _check_metric(metric, what)
+            _check_metric(metric, what, {*DEFAULT_LIMITS, *_ABSOLUTE_METRICS})
             changes[metric] = parse_limit(limit, f"{what} of `{metric}`")
     if changes.get("throughput", 0.0) >= 1:
         raise ConfigError(f"{what} of `throughput` must be below 100 %: it cannot fall further")
@@ -365,9 +365,9 @@ def _positive(number: float, value: object, what: str, example: str) -> float:
     return number
 
 
-def _check_metric(metric: object, what: str) -> None:
+def _check_metric(metric: object, what: str, known: Iterable[str] = DEFAULT_LIMITS) -> None:
     if not isinstance(metric, str) or metric not in DEFAULT_LIMITS:
-        raise ConfigError(f"{what}: unknown metric `{metric}`{_suggestion(str(metric), DEFAULT_LIMITS)}")
+        raise ConfigError(f"{what}: unknown metric `{metric}`{_suggestion(str(metric), known)}")
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

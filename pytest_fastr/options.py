@@ -116,9 +116,9 @@ def read_options(config: pytest.Config) -> Options:
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
     _refuse_misleading_spaces(config)
-    given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal")}
+    given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
-    budget = config.getoption("fastr_budget")
+    budget = given["budget"]
     return Options(
         perf=perf,
         update=update,
@@ -141,15 +141,21 @@ def read_options(config: pytest.Config) -> Options:
 def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
     """Refuses options that would be ignored, or that ask for two things at once."""
     against, equal = given["against"] is not None, bool(given["equal"])
-    if not perf and (against or equal or given["mode"] is not None):
-        raise pytest.UsageError("--perf-against, --perf-mode and --perf-aa say how --perf compares: give --perf too")
+    if not perf and (against or equal or given["mode"] is not None or given["budget"] is not None):
+        raise pytest.UsageError(
+            "--perf-against, --perf-mode, --perf-budget and --perf-aa belong to --perf: give it too"
+        )
+    if given["mode"] == "stored" and against:
+        raise pytest.UsageError("--perf-mode stored compares with no other ref: leave --perf-against out")
     if given["mode"] in ("paired", "both") and not against:
         raise pytest.UsageError(f"--perf-mode {given['mode']} needs another ref: give --perf-against REF")
     if equal and (against or update):
         raise pytest.UsageError("--perf-aa compares every app with itself: leave --perf-against and --perf-update out")
     if update and against:
         raise pytest.UsageError("--perf-update stores what this checkout costs: leave --perf-against out")
-    if given["reason"] is not None and not (update and given["reason"].strip()):
+    if given["reason"] is not None and not given["reason"].strip():
+        raise pytest.UsageError("--perf-reason is empty: say why the worse baseline is accepted")
+    if given["reason"] is not None and not update:
         raise pytest.UsageError("--perf-reason says why --perf-update accepts a worse baseline: give both")
 
 

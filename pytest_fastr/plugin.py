@@ -44,9 +44,10 @@ MARKER = (
 )
 
 INCONCLUSIVE = (
-    "Inconclusive is no proof: neither a regression nor its absence was shown. More stored sessions (--perf-update), a "
-    "longer `duration` or a quieter machine show more; --perf-inconclusive=fail makes it fail."
+    "Inconclusive is no proof: neither a regression nor its absence was shown. {more}A longer `duration` or a quieter "
+    "machine shows more; --perf-inconclusive=fail makes it fail."
 )
+MORE_SESSIONS = "More stored sessions (--perf-update) make a stored comparison sharper. "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -252,8 +253,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         report = _session_report(config, state.gate)
         text = render(report, width=writer.fullwidth, color=writer.hasmarkup, ascii_only=ascii_only)
         reporter.write(text.rstrip("\n") + "\n")
-        if any(one.verdict is Verdict.INCONCLUSIVE for one in state.gate.reports):
-            reporter.write_line(textwrap.fill(INCONCLUSIVE, writer.fullwidth), yellow=True)
+        open_ = [one for one in state.gate.reports if one.verdict is Verdict.INCONCLUSIVE]
+        if open_:
+            more = MORE_SESSIONS if any(one.mode == "stored" for one in open_) else ""
+            reporter.write_line(textwrap.fill(INCONCLUSIVE.format(more=more), writer.fullwidth), yellow=True)
         if state.options.update:
             stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_fastr import _native
 from pytest_fastr.config import AbsoluteLimit
 from pytest_fastr.gate.measure import Samples
-from pytest_fastr.gate.model import AbsoluteResult, Verdict
+from pytest_fastr.gate.model import AbsoluteResult, ValidityNote, Verdict
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
@@ -22,10 +22,29 @@ def _held(samples: Samples, limit: AbsoluteLimit) -> AbsoluteResult:
     longest = _longest_us(samples) if value is None and limit.metric in _QUANTILES else None
     if longest is not None and longest < limit.bound:
         return AbsoluteResult(limit.text, limit.metric, longest, Verdict.EQUIVALENT, at_most=True)
+    lower = _lower_us(samples, limit.metric) if value is None and limit.metric in _QUANTILES else None
+    if lower is not None and lower >= limit.bound:
+        return AbsoluteResult(limit.text, limit.metric, lower, Verdict.REGRESSED, at_least=True)
     if value is None:
         return AbsoluteResult(limit.text, limit.metric, None, Verdict.INCONCLUSIVE)
     kept = value < limit.bound if limit.sign == "<" else value > limit.bound
     return AbsoluteResult(limit.text, limit.metric, value, Verdict.EQUIVALENT if kept else Verdict.REGRESSED)
+
+
+def notes(results: Sequence[AbsoluteResult]) -> tuple[ValidityNote, ...]:
+    """What could not be told."""
+    unknown = [one.limit for one in results if one.verdict is Verdict.INCONCLUSIVE]
+    if not unknown:
+        return ()
+    message = f"{', '.join(unknown)} could not be told: too few answers; raise `duration`"
+    return (ValidityNote("warn", "absolute", message),)
+
+
+def _lower_us(samples: Samples, metric: str) -> float | None:
+    """The highest quantile below this one that is known: it is no longer than this one."""
+    below = [q for q in _QUANTILES.values() if q < _QUANTILES[metric]]
+    known = [ns for q in below if (ns := samples.stretch.quantile_ns(q)) is not None]
+    return known[-1] / 1000 if known else None
 
 
 def _longest_us(samples: Samples) -> float | None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pytest_fastr.config import AgainstConfig
 from pytest_fastr.errors import RefError
+from pytest_fastr.gate.cache import cache_folder
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.model import ValidityNote
 from pytest_fastr.gate.ref import Ref, current_commit
 from pytest_fastr.gate.ref_changes import compare_tests, gate_changes, has_test, lock_differences, perf_tests
-from pytest_fastr.gate.worktree import Worktree, cache_folder
+from pytest_fastr.gate.worktree import Worktree
 from pytest_fastr.load import RequestSpec
 from pytest_fastr.mount.moved import Moved
 
@@ -37,6 +38,8 @@ class Against:
         self._python = python
         self._worktree: Worktree | None = None
         self._used: set[str] = set()
+        self._old_names: Mapping[str, str] = {}
+        self._tested = True
         self.changes: tuple[str, ...] = ()
         """What differs between the two sides besides the code: sentences."""
         if python is not None:
@@ -92,8 +95,16 @@ class Against:
         )
         return replace(candidate, root=moved.copy, launch=launch)
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether the ref has any perf test."""
+        return self._tested
+
     def has_test(self, nodeid: str) -> bool:
-        """Whether the ref has the test, whatever its parameters."""
+        """Whether the ref has the test, whatever its parameters, and be it by another name."""
+        function = nodeid.partition("[")[0].partition(" ")[0] if "::" in nodeid else nodeid
+        if function in self._old_names:
+            return True
         path, colons, name = nodeid.partition("::")
         inside = (self._rootdir / path).resolve()
         if not inside.is_relative_to(self._ref.toplevel):
@@ -135,7 +146,14 @@ class Against:
                 "with the packages installed here (another interpreter for the ref: --perf-against-python)"
             )
         said += gate_changes(before, now, self._baselines)
-        tests = compare_tests(perf_tests(before), perf_tests(now))
+        theirs = perf_tests(before)
+        # The cache folder may be in the project.
+        ours = {
+            name: one for name, one in perf_tests(now).items() if not (now / name).is_relative_to(moved.copy.parent)
+        }
+        tests = compare_tests(theirs, ours)
+        self._old_names = {new: old for old, new in tests.renamed}
+        self._tested = bool(theirs)
         said += [f"{test} is new: {self.title} does not have it" for test in tests.new]
         said += [f"{test} was removed: {self.title} has it, and it is not measured any more" for test in tests.removed]
         said += [f"{new} was {old}" for old, new in tests.renamed]

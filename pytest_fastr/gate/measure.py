@@ -5,7 +5,7 @@ Values in, values out: :func:`measure` turns a plan into :class:`Samples` and ju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ CHUNKS = 8
 # Tails at a rate: the sides take turns, so that a bad second of the machine meets both.
 RATE_STRETCH_SECONDS = 0.25
 RATE_DRAIN_SECONDS = 5.0
+LEAST_ANSWERED = 0.8
+"""The share of a rate below which a side is called unable to keep it."""
 
 Show = Callable[[str, float, float | None], None]
 """Draws progress: phase, share done (0 to 1), requests a second so far."""
@@ -226,6 +228,18 @@ def _stretches_at_rate(
             )
             one.check(results[index].side, "measurement at a rate")
         yield results[0], results[1]
+        if all(_falls_behind(result.side, shape.rate) for result in results.values()):
+            return  # nothing will be learned at this rate
+
+
+def answered_rate(sides: Sequence[_native.Side]) -> float:
+    """Answers a second over stretches, their drains included."""
+    seconds = sum(side.duration_ns for side in sides) / 1e9
+    return sum(side.requests for side in sides) / seconds if seconds else 0.0
+
+
+def _falls_behind(side: _native.Side, rate: float) -> bool:
+    return answered_rate([side]) < LEAST_ANSWERED * rate
 
 
 class _Running:

@@ -138,6 +138,8 @@ class AbsoluteResult:
     """`equivalent` (kept), `regressed` (broken) or `inconclusive` (not known)."""
     at_most: bool = False
     """The value is a bound: there were too few answers for the quantile, which is no longer than the longest."""
+    at_least: bool = False
+    """The value is that of a lower quantile: there were too few answers for this one, which is no shorter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class _Repository:
             return merged_into
         target, what = self._target()
         base = self._ask("merge-base", head, target)
-        if base:
+        if base and not (base == head and self._is_shallow()):
             return base.partition("\n")[0]
         if self._is_shallow():
             raise self._shallow(f"{MERGE_BASE}: this clone is shallow and does not reach back to {what}")

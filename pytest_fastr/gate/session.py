@@ -128,6 +128,8 @@ class GateSession:
 
     def outcome(self, report: TestReport) -> Outcome:
         """What the report does to the build. What is stored passes, if it is valid, and so do equals."""
+        if any(one.verdict is Verdict.REGRESSED for one in report.absolute):
+            return Outcome.FAIL
         if (self.settings.update or self.settings.equal) and report.verdict is not Verdict.INVALID:
             return Outcome.PASS
         if report.mode == "paired" and report.verdict is Verdict.NEW:
@@ -187,7 +189,7 @@ class GateSession:
                 self._equal_ratios.setdefault(metric, []).append((estimate.ratio.log_ratio, estimate.ratio.se))
                 if estimate.epochs:
                     self._equal_epochs.setdefault(metric, []).append(estimate.epochs)
-        report = _report(measurement, decision)
+        report = _report(measurement, decision, looked_once=self.settings.update)
         if self.settings.profile and task.mode == "paired" and _has_regressed(report):
             report = replace(report, where=locate(decision.samples, show))
         return report, decision.samples
@@ -240,12 +242,13 @@ def _short(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
     )
 
 
-def _report(measurement: Measurement, decision: Decision) -> TestReport:
+def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> TestReport:
     task, samples, looks = decision.task, decision.samples, decision.looks
     candidate, stretch = samples.candidate, samples.stretch
-    notes = (*validity(samples), *task.notes)
-    results, confirmed = outcome_of_looks(looks)
     absolutes = absolute.hold(samples, measurement.limits.absolute)
+    notes = (*validity(samples), *task.notes, *absolute.notes(absolutes))
+    # What is stored is not confirmed: it is what it is.
+    results, confirmed = (looks[0].pooled.results, None) if looked_once else outcome_of_looks(looks)
     gated = [result.verdict for result in results.values() if result.verdict is not None]
     verdict = Verdict.INVALID if is_void(notes) else worst([*gated, *(one.verdict for one in absolutes)])
 

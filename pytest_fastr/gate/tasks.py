@@ -150,6 +150,10 @@ class Surroundings:
             refuse_other_code(baseline, server)
             ask_once(server, measurement.request)
         except (MountError, MeasurementError) as error:
+            # An application that does not even start is no reason to call its tests new, unless it had none.
+            unserved = isinstance(error, MountError) and against.is_tested
+            if unserved:
+                raise MeasurementError(f"{against.title} could not be served: {error}") from error
             if against.has_test(measurement.nodeid):
                 raise MeasurementError(f"{against.title} has this test, and could not be measured: {error}") from error
             reason = str(error).partition("\n")[0]

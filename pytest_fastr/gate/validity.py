@@ -6,7 +6,7 @@ import sys
 from typing import Literal
 
 from pytest_fastr import _native
-from pytest_fastr.gate.measure import Samples
+from pytest_fastr.gate.measure import LEAST_ANSWERED, Samples, answered_rate
 from pytest_fastr.gate.model import ValidityNote
 
 # Above these shares a run is worth a warning.
@@ -56,11 +56,32 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
                 f"{side.title} used {share:.0%} of a core while nothing was asked of it, which is counted as its "
                 "requests': end what runs in the background (timers, exporters, reloaders)",
             )
+    notes += _rate_notes(samples)
     if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
         note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
     if samples.pair.b.source.is_object:
         note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
     return tuple(notes)
+
+
+def _rate_notes(samples: Samples) -> list[ValidityNote]:
+    """Whether the rate was answered: void where neither side could, and a warning where only one could not."""
+    rate = samples.shape.rate
+    if rate is None:
+        return []
+    pairs = [pair for epoch in samples.epochs for pair in epoch.at_rate]
+    answered = [answered_rate([pair[index].side for pair in pairs]) for index in (0, 1)]
+    slow = [
+        f"{side.title} answered {done:.0f}"
+        for side, done in zip((samples.pair.a, samples.pair.b), answered, strict=True)
+        if done < rate * LEAST_ANSWERED
+    ]
+    if not slow:
+        return []
+    message = (
+        f"of {rate:g} requests a second, {' and '.join(slow)}: such tails are those of a growing queue; lower `rate`"
+    )
+    return [ValidityNote("void" if len(slow) == 2 else "warn", "rate", message)]
 
 
 def is_void(notes: tuple[ValidityNote, ...]) -> bool:

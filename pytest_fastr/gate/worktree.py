@@ -18,12 +18,12 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pytest_fastr import _native
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.ref import GitAnswer, Ref, run_git, submodules_of, without_repository
 
@@ -31,23 +31,13 @@ _CHECKOUT_TIMEOUT_S = 1800.0
 _END_TIMEOUT_S = 5.0
 _LOG_LINES = 30  # of a failed `prepare`, in its error
 
+# In the environment of `prepare` and of all that it starts: how those are found again.
+_MARK = "PYTEST_FASTR_WORKTREE"
+# No process has this number: whoever carries the mark is ended, and nobody's family.
+_NOBODY = 2**30
+
 # A command that waits until it is in the hands of who can end it: an interrupt before that ends the input too.
 _WAITING = 'read -r pytest_fastr_go && exec /bin/sh -c "$1" </dev/null'
-
-
-def cache_folder(env: Mapping[str, str]) -> Path:
-    """Where worktrees are kept: $PYTEST_FASTR_CACHE, or else the user's cache folder, or else a temporary one."""
-    if chosen := env.get("PYTEST_FASTR_CACHE"):
-        return Path(os.path.abspath(os.path.expanduser(chosen)))
-    xdg, home = env.get("XDG_CACHE_HOME", ""), env.get("HOME", "")
-    if os.path.isabs(xdg):
-        folder = Path(xdg, "pytest-fastr")
-    elif os.path.isabs(home) and os.path.isdir(home):
-        folder = Path(home, "Library/Caches" if sys.platform == "darwin" else ".cache", "pytest-fastr")
-    else:
-        return _temporary_cache()
-    existing = next(place for place in (folder, *folder.parents) if os.path.exists(place))
-    return folder if os.access(existing, os.W_OK | os.X_OK) else _temporary_cache()
 
 
 class Worktree:
@@ -180,7 +170,7 @@ class Worktree:
 
     def _prepare(self, command: str) -> None:
         env = without_repository(self._env)
-        env["PYTEST_FASTR_WORKTREE"] = str(self.root)
+        env[_MARK] = str(self.root)
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
         with self._place.log.open("wb") as log:
             process = subprocess.Popen(
@@ -212,7 +202,7 @@ class _Place:
     def __init__(self, root: Path, descriptor: int) -> None:
         self.root = root
         self.lock = root.with_name(f"{root.name}.lock")
-        """Holds the path of the user's checkout, for who finds the place left."""
+        """Holds the path of the user's checkout and the number of the process, for who finds the place left."""
         self.log = root.with_name(f"{root.name}.log")
         self.descriptor = descriptor
         """Of the lock file; -1 once given up."""
@@ -224,14 +214,20 @@ class _Place:
         key = hashlib.sha256(os.fsencode(ref.toplevel)).hexdigest()[:12]
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = cache.resolve() / "worktrees" / f"{name}-{key}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)
+        # In a project's own folder it would be the project's.
+        (folder.parent / ".gitignore").write_text("*\n")
         while True:
+            folder.mkdir(exist_ok=True)
             place = cls(folder / f"{ref.commit[:12]}-{secrets.token_hex(6)}", -1)
-            place.descriptor = _open(place.lock, os.O_CREAT | os.O_EXCL)
+            try:
+                place.descriptor = _open(place.lock, os.O_CREAT | os.O_EXCL)
+            except FileNotFoundError:  # another session found the folder empty, and removed it
+                continue
             try:
                 # Another session may see the file before it is locked, and take it for a leftover.
                 if place._is_locked():
-                    os.write(place.descriptor, os.fsencode(ref.toplevel))
+                    os.write(place.descriptor, os.fsencode(ref.toplevel) + b"\0%d" % os.getpid())
                     return place
             except OSError:
                 place.close()
@@ -254,6 +250,7 @@ class _Place:
         """Removes the worktree and all that is beside it, the lock last. Raises nothing."""
         if self.descriptor < 0:
             return
+        self.end_processes()
         _remove(self.root)
         with suppress(RefError, OSError), _alone(self.root):
             _forget(self.root, toplevel, env)
@@ -261,7 +258,12 @@ class _Place:
             self.log.unlink(missing_ok=True)
             if not self.root.exists():
                 self.lock.unlink(missing_ok=True)
+                self.root.parent.rmdir()  # unless there are others
         self.close()
+
+    def end_processes(self) -> None:
+        """Ends what `prepare` has started and left running."""
+        _native.end_family(_NOBODY, f"{_MARK}={self.root}")
 
     def close(self) -> None:
         if self.descriptor >= 0:
@@ -299,9 +301,27 @@ def _alone(root: Path) -> Iterator[None]:
 
 def _remove_stale(cache: Path, env: Mapping[str, str]) -> None:
     for lock in sorted((cache.resolve() / "worktrees").glob("*/*.lock")):
+        try:
+            toplevel, _, owner = lock.read_bytes().partition(b"\0")
+        except OSError:
+            continue
+        if not _lives(owner):
+            # What it had started holds the lock still.
+            _Place(lock.with_name(lock.name.removesuffix(".lock")), -1).end_processes()
         place = _Place.of_stale(lock)
         if place is not None:
-            place.give_up(Path(os.fsdecode(os.read(place.descriptor, 65536))), env)
+            place.give_up(Path(os.fsdecode(toplevel)), env)
+
+
+def _lives(number: bytes) -> bool:
+    """Whether there is a process of this number, which may be another one by now."""
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _forget(root: Path, toplevel: Path, env: Mapping[str, str]) -> None:
@@ -387,13 +407,3 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 def _last_lines(log: Path) -> str:
     with log.open(encoding="utf-8", errors="replace") as stream:
         return "".join(deque(stream, _LOG_LINES)).rstrip() or "(it printed nothing)"
-
-
-def _temporary_cache() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}"
-    with suppress(OSError):
-        folder.mkdir(mode=0o700)
-    # Anybody can make a folder of this name there, and code is run from it.
-    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
-        raise RefError(f"{folder} is not a folder of yours; set PYTEST_FASTR_CACHE to one that can be written")
-    return folder

@@ -85,11 +85,12 @@ def absolute_words(result: AbsoluteResult) -> str:
     state = {Verdict.EQUIVALENT: "kept", Verdict.REGRESSED: "broken"}.get(result.verdict, "not known")
     if result.value is None:
         return f"{result.limit} is {state}: too few answers to tell"
+    bound = "at most " if result.at_most else "at least " if result.at_least else ""
     if result.metric == "rps":
         value = f"{rate_text(result.value)} rps"
     else:
         value = bytes_text(result.value) if result.metric == "memory" else time_text(result.value)
-    return f"{result.limit} is {state}: {'at most ' if result.at_most else ''}{value}"
+    return f"{result.limit} is {state}: {bound}{value}"
 
 
 def _accepting_limit(moved: Sequence[MetricResult]) -> str:

@@ -310,9 +310,22 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
             said.append((f"measured again with new server processes: the regression was {seen}", "yellow"))
         elif test.looks > 1:
             said.append((f"near its limit: measured on with new server processes, {test.looks} looks in all", "yellow"))
+        said += [(_at_rate(metric, test), "") for metric in test.metrics.values() if metric.name.startswith("rate_")]
         for text, style in said:
             lines += page.wrapped(f"! {name}: {page.text(text)}", style, indent=2)
     return [Text(""), *lines] if lines else []
+
+
+def _at_rate(metric: MetricResult, test: TestReport) -> str:
+    """``p99 at 500 a second: 3.2 ms, +1.0 % [-9, +12], limit 41 %: equivalent``."""
+    rate = test.load.get("rate")
+    at = f" at {rate:g} a second" if isinstance(rate, float) else " at a rate"
+    change = (
+        f"{percent_text(metric.change)} {interval_text(metric.low, metric.high)}" if metric.change is not None else ""
+    )
+    limit = f", limit {share_text(metric.limit)}" if metric.limit is not None and metric.verdict is not None else ""
+    verdict = f": {metric.verdict}" if metric.verdict is not None else ""
+    return f"{metric.name.removeprefix('rate_')}{at}: {time_text(metric.candidate)}, {change}{limit}{verdict}"
 
 
 def _summary(report: SessionReport) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_fastr.config import AbsoluteLimit, parse_limits
-from pytest_fastr.gate.absolute import hold
+from pytest_fastr.gate.absolute import hold, notes
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.measure import LoadShape, Pair, Samples, measure
-from pytest_fastr.gate.model import Verdict
+from pytest_fastr.gate.model import AbsoluteResult, Verdict
 from pytest_fastr.gate.selftest import side_with
 
 
@@ -50,5 +50,13 @@ def test_a_quantile_with_too_few_answers_is_no_longer_than_the_longest(samples: 
         pytest.skip("this machine answered so often that p99.9 is known")
     (kept,) = hold(samples, limits(p999="100s"))
     assert (kept.verdict, kept.at_most) == (Verdict.EQUIVALENT, True)
-    (unknown,) = hold(samples, limits(p999="1us"))
-    assert (unknown.verdict, unknown.value) == (Verdict.INCONCLUSIVE, None)
+    (broken,) = hold(samples, limits(p999="1us"))
+    assert (broken.verdict, broken.at_least) == (Verdict.REGRESSED, True)
+    assert notes([broken]) == ()
+
+
+def test_what_could_not_be_told_is_said() -> None:
+    unknown = AbsoluteResult("p999<1s", "p999", None, Verdict.INCONCLUSIVE)
+    (note,) = notes([unknown, AbsoluteResult("rps>1", "rps", 2.0, Verdict.EQUIVALENT)])
+    assert (note.level, note.code) == ("warn", "absolute")
+    assert note.message.startswith("p999<1s could not be told")

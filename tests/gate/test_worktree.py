@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -17,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from pytest_fastr.errors import RefError
+from pytest_fastr.gate.cache import cache_folder
 from pytest_fastr.gate.ref import Ref, resolve_ref
-from pytest_fastr.gate.worktree import Worktree, cache_folder
+from pytest_fastr.gate.worktree import Worktree
 
 ENV = {
     "PATH": os.environ["PATH"],
@@ -294,22 +294,38 @@ def test_a_folder_that_somebody_removed_is_forgotten_too(shop: Path, cache: Path
     assert left_in(cache) == []
 
 
-def test_what_a_killed_session_still_prepares_is_left_to_it(shop: Path, cache: Path, tmp_path: Path) -> None:
+def runs(number: str) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path("/proc", number, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells whose processes there are")
+def test_what_a_killed_session_still_prepares_is_ended_by_the_next(shop: Path, cache: Path, tmp_path: Path) -> None:
     pipe, block = tmp_path / "pipe", tmp_path / "block"
     os.mkfifo(pipe)
     ref = head(shop)
-    low = " ".join(f"{number}>&-" for number in range(3, 10))
-    prepare = f"exec {low}; exec 3> '{pipe}'; echo $PYTEST_FASTR_WORKTREE >&3; exec cat '{block}'"
+    prepare = f"exec 3> '{pipe}'; echo $PYTEST_FASTR_WORKTREE $$ >&3; cat '{block}' & cat '{block}'"
     with open_end(block), session(CHECK_OUT, ref.commit, shop, cache, prepare) as process, pipe.open() as said:
-        root = Path(said.readline().strip())
+        root, number = said.readline().split()
         process.kill()
         process.wait()
         with Worktree.check_out(ref, cache):
-            assert (root / "price.txt").is_file()
-    with root.with_name(f"{root.name}.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    with Worktree.check_out(ref, cache):
-        assert not root.exists()
+            assert not Path(root).exists()
+            assert not runs(number)
+    assert left_in(cache) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells whose processes there are")
+def test_what_prepare_leaves_running_is_ended_with_the_worktree(shop: Path, cache: Path, tmp_path: Path) -> None:
+    block, number = tmp_path / "block", tmp_path / "number"
+    with open_end(block):
+        worktree = Worktree.check_out(head(shop), cache, prepare=f"cat '{block}' >/dev/null 2>&1 & echo $! >'{number}'")
+        assert runs(number.read_text().strip())
+        worktree.remove()
+        assert not runs(number.read_text().strip())
 
 
 def test_sessions_at_once_do_not_disturb_each_other(shop: Path, cache: Path) -> None:

@@ -104,6 +104,17 @@ def test_a_test_that_the_ref_has_and_cannot_answer_fails(repository: Project) ->
     assert "has this test, and could not be measured" in result.stdout.str()
 
 
+def test_a_ref_that_does_not_start_makes_no_test_new_by_another_name(repository: Project) -> None:
+    repository.write("shop.py", "import nothing_of_this_name")
+    commit(repository)
+    repository.write("shop.py", APP)
+    repository.test(TEST.replace("test_items", "test_renamed"))
+    result, (test,) = measured(repository)
+    result.assert_outcomes(failed=1)
+    assert test["verdict"] == "invalid"
+    assert "could not be served" in result.stdout.str()
+
+
 def test_each_side_has_its_own_environment_and_folder(repository: Project) -> None:
     told = """
         import os
@@ -152,6 +163,14 @@ def test_ignored_files_are_copied_and_the_checkout_is_prepared(repository: Proje
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*prepare*"])
     assert "missing" in result.stderr.str()
+
+
+def test_a_cache_folder_in_the_project_is_not_taken_for_it(repository: Project) -> None:
+    repository.monkeypatch.setenv("PYTEST_FASTR_CACHE", "inside")
+    result = repository.run("--perf", "--perf-against", "main")
+    result.assert_outcomes(passed=1)
+    assert "is new" not in result.stdout.str()
+    assert git(repository, "status", "--porcelain") == ""
 
 
 def test_an_installed_copy_is_not_what_is_compared(repository: Project) -> None:
@@ -210,6 +229,8 @@ def test_what_a_change_does_to_the_gate_itself_is_said(repository: Project) -> N
         (["--perf-against", "main", "--perf-update"], "leave --perf-against out"),
         (["--perf-against", "main", "--perf-aa"], "leave --perf-against and --perf-update out"),
         (["--perf-reason", "because"], "--perf-update"),
+        (["--perf-against", "main", "--perf-mode", "stored"], "leave --perf-against out"),
+        (["--perf-update", "--perf-reason", " "], "is empty"),
         (["--perf-budget", "soon"], "--perf-budget"),
         (["--perf-against", "main", "--perf-against-python", "/no/such/python"], "/no/such/python"),
     ],
@@ -256,9 +277,10 @@ def test_tails_at_a_rate_have_their_own_metrics(repository: Project) -> None:
             perf.get("/items")
         """
     )
-    _, (test,) = measured(repository)
+    result, (test,) = measured(repository)
     metrics = test["metrics"]
     assert isinstance(metrics, dict)
+    assert "p99 at 1000 a second: " in " ".join(result.stdout.str().split())
     assert metrics["rate_p99"]["verdict"] is not None
     assert metrics["rate_p50"]["candidate"] > 0
 
@@ -270,3 +292,19 @@ def test_an_app_compared_with_itself_is_stored_for_its_hardware(repository: Proj
     # A profile with nothing but that has no baselines, and the next run learns from it.
     _, (test,) = measured(repository)
     assert test["mode"] == "paired"
+
+
+def test_a_rate_that_neither_side_can_keep_is_worthless(repository: Project) -> None:
+    repository.test(
+        """
+        import pytest
+
+        @pytest.mark.perf(rate=40_000)
+        def test_items(perf):
+            perf.get("/items")
+        """
+    )
+    result, (test,) = measured(repository)
+    result.assert_outcomes(failed=1)
+    assert test["verdict"] == "invalid"
+    assert "of 40000 requests a second, main (" in " ".join(result.stdout.str().split())

@@ -81,7 +81,9 @@ def test_a_worse_baseline_is_stored_only_with_a_reason_and_begins_an_era(project
     assert '--perf-reason "..."' in " ".join(refused.stdout.str().split())
     assert baseline_file(project.path).read_bytes() == before
 
-    project.run("--perf", "--perf-update", "--perf-reason", "sorted results").assert_outcomes(passed=1)
+    accepted = project.run("--perf", "--perf-update", "--perf-reason", "sorted results")
+    accepted.assert_outcomes(passed=1)
+    assert "not seen again" not in accepted.stdout.str()
     stored = json.loads(baseline_file(project.path).read_text())["tests"]["test_perf.py::test_items"]
     assert len(stored["sessions"]) == 1
     (era,) = stored["eras"]
@@ -173,3 +175,10 @@ def test_the_table_fits_a_narrow_terminal(project: Project) -> None:
     table = result.outlines[next(i for i, line in enumerate(result.outlines) if " performance " in line) :]
     assert len(table) > 3
     assert all(len(line) <= 60 for line in table)
+
+
+def test_an_absolute_limit_fails_an_update_too(project: Project) -> None:
+    project.test('import pytest\n\n@pytest.mark.perf(limit={"p50": "1us"})\n' + TEST)
+    result = project.run("--perf", "--perf-update")
+    result.assert_outcomes(failed=1)
+    assert "p50<1us is broken" in result.stdout.str()
