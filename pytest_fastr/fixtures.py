@@ -148,7 +148,7 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
 def _rate(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"@pytest.mark.perf: `rate` is {value!r}; it must be requests a second, such as 500")
-    return check_rate(value, (), "@pytest.mark.perf: `rate`")
+    return float(check_rate(value, (), "@pytest.mark.perf: `rate`"))
 
 
 def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:

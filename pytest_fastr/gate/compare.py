@@ -18,6 +18,8 @@ BOOTSTRAP_RESAMPLES = 400
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 AT_RATE = {"rate_p50": 0.50, "rate_p90": 0.90, "rate_p99": 0.99}
 """Response times at a rate, from the intended start. Only where a test asks for a rate."""
+MOST_AT_RATE = 1.0
+"""To no more than this is the limit of a tail at a rate widened: who cannot see a doubling has seen nothing."""
 UNITS = {
     "cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes",
     "rate_p50": "us", "rate_p90": "us", "rate_p99": "us",
@@ -181,7 +183,7 @@ def _judged(metric: str, estimate: Estimate, basis: Basis, rules: Rules, gated: 
     limit = rules.limits[metric]
     judged = basis.judge(metric, estimate.ratio, _rule(metric, limit, rules))
     notes = ["bursts: the mean moved differently from the typical request"] if judged.bursts else []
-    if metric in AT_RATE and limit < judged.smallest_detectable < math.inf:
+    if metric in AT_RATE and limit < judged.smallest_detectable <= MOST_AT_RATE:
         # A tail at a rate is known so roughly that its usual limit would never be met.
         limit = judged.smallest_detectable
         judged = basis.judge(metric, estimate.ratio, _rule(metric, limit, rules))

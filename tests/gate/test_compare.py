@@ -144,11 +144,13 @@ def test_the_other_side_of_a_run_is_always_there_and_has_a_floor_under_its_error
 
 def test_a_tail_at_a_rate_is_held_to_what_the_run_could_see() -> None:
     rules = Rules(limits=DEFAULT_LIMITS, gated=("rate_p99",), false_alarm=0.001, most_epochs=24, last_false_alarm=0.001)
-    rough = Direct("paired", "main", {"rate_p99": (0.2, 30.0)})
+    rough = Direct("paired", "main", {"rate_p99": (0.1, 30.0)})
     result = compare({"rate_p99": estimate(0.05)}, rough, rules).results["rate_p99"]
     assert result.verdict is Verdict.EQUIVALENT
     assert result.limit is not None
     assert result.limit > DEFAULT_LIMITS["rate_p99"]
     assert "the smallest change that this run could have seen" in result.notes[-1]
+    blind = compare({"rate_p99": estimate(0.05)}, Direct("paired", "main", {"rate_p99": (0.9, 30.0)}), rules)
+    assert blind.results["rate_p99"].verdict is Verdict.INCONCLUSIVE
     far = compare({"rate_p99": estimate(math.log(10))}, rough, rules).results["rate_p99"]
     assert far.verdict is Verdict.REGRESSED
