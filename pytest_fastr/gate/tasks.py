@@ -153,7 +153,8 @@ class Surroundings:
             # An application that does not even start is no reason to call its tests new, unless it had none.
             unserved = isinstance(error, MountError) and against.is_tested
             if unserved:
-                raise MeasurementError(f"{against.title} could not be served: {error}") from error
+                needs = "what it needs and git does not have: `prepare` and `copy` in [tool.pytest-fastr.against]"
+                raise MeasurementError(f"{against.title} could not be served ({needs}): {error}") from error
             if against.has_test(measurement.nodeid):
                 raise MeasurementError(f"{against.title} has this test, and could not be measured: {error}") from error
             reason = str(error).partition("\n")[0]

@@ -8,14 +8,11 @@ nobody and is removed. `ref` says which commit it is.
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import os
 import re
 import secrets
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 from collections import deque
@@ -25,6 +22,7 @@ from pathlib import Path
 
 from pytest_fastr import _native
 from pytest_fastr.errors import RefError
+from pytest_fastr.gate.copies import copy_over, remove, sources_of
 from pytest_fastr.gate.ref import GitAnswer, Ref, run_git, submodules_of, without_repository
 
 _CHECKOUT_TIMEOUT_S = 1800.0
@@ -70,7 +68,7 @@ class Worktree:
         """
         env = os.environ if env is None else env
         show = show or (lambda step: None)
-        sources = _sources_of(copy, ref.toplevel)
+        sources = sources_of(copy, ref.toplevel)
         try:
             _remove_stale(cache, env)
             place = _Place.take(cache, ref)
@@ -162,11 +160,11 @@ class Worktree:
         for part in relative.parent.parts:
             place = place / part
             if not place.is_dir():
-                _remove(place)
+                remove(place)
                 place.mkdir()
             if not place.resolve().is_relative_to(self.root):
                 raise RefError(f"`copy` names {relative}, which {self.ref.name} has behind a link to somewhere else")
-        _copy(source, self.root / relative)
+        copy_over(source, self.root / relative)
 
     def _prepare(self, command: str) -> None:
         env = without_repository(self._env)
@@ -251,7 +249,7 @@ class _Place:
         if self.descriptor < 0:
             return
         self.end_processes()
-        _remove(self.root)
+        remove(self.root)
         with suppress(RefError, OSError), _alone(self.root):
             _forget(self.root, toplevel, env)
         with suppress(OSError):
@@ -334,61 +332,9 @@ def _forget(root: Path, toplevel: Path, env: Mapping[str, str]) -> None:
     if common.code == 0:
         # A git that was killed early leaves an entry that git itself cannot name. The name is ours alone.
         entry = (toplevel / common.out.removesuffix("\n")).resolve() / "worktrees" / root.name
-        _remove(entry)
+        remove(entry)
         with suppress(OSError):
             entry.parent.rmdir()
-
-
-def _sources_of(patterns: Sequence[str], toplevel: Path) -> list[Path]:
-    """The paths that `copy` names."""
-    sources: list[Path] = []
-    for pattern in patterns:
-        parts = Path(pattern).parts
-        if not parts or Path(pattern).is_absolute() or ".." in parts or "\0" in pattern or parts[0] == ".git":
-            raise RefError(f'`copy` names {pattern!r}; it must be a file or folder in the repository, such as ".env"')
-        # A file may have a name that looks like a pattern.
-        is_name = os.path.lexists(toplevel / pattern)
-        found = [pattern] if is_name else glob.glob(pattern, root_dir=toplevel, recursive=True)
-        paths = [toplevel / name for name in sorted(found) if Path(name).parts[:1] not in ((), (".git",))]
-        if not paths:
-            raise RefError(f"`copy` names {pattern!r}, which does not exist in {toplevel}; create it, or change `copy`")
-        for path in paths:
-            if not path.parent.resolve().is_relative_to(toplevel):
-                raise RefError(f"`copy` names {pattern!r}, which a link leads out of {toplevel}; name a path inside it")
-        sources += paths
-    return sources
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copies a file, a link as a link, or a folder with all in it, over what is there. No socket or pipe."""
-    mode = source.lstat().st_mode
-    if stat.S_ISDIR(mode):
-        if target.is_symlink() or not target.is_dir():
-            _remove(target)
-            target.mkdir()
-        for name in os.listdir(source):
-            _copy(source / name, target / name)
-        shutil.copystat(source, target)
-    elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
-        _remove(target)
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _remove(path: Path) -> None:
-    """Removes a file, link or folder, also one with write-protected folders in it. What stays is no error here."""
-    if path.is_symlink() or not path.is_dir():
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        return
-    with suppress(OSError):
-        shutil.rmtree(path)
-        return
-    for folder, names, _ in os.walk(path):
-        for one in (folder, *(os.path.join(folder, name) for name in names)):
-            if not os.path.islink(one):
-                with suppress(OSError):
-                    os.chmod(one, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
