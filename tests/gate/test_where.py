@@ -53,7 +53,7 @@ def test_installed_packages_and_the_standard_library_are_known_wherever_they_are
     ]
     after = [
         (f"{INSTALLED}/orm/query.py", "Query.run", 200, 200),
-        ("/root/.pyenv/versions/3.11.7/lib/python3.11/json/decoder.py", "JSONDecoder.decode", 190, 190),
+        ("/opt/python-3.11.7/lib/python3.11/json/decoder.py", "JSONDecoder.decode", 190, 190),
         ("<string>", "__init__", 180, 180),
         ("", ENGINE, 170, 170),
     ]
