@@ -100,7 +100,7 @@ def _against(config: pytest.Config, read: Options, settings: Config) -> Against 
     if read.against is None:
         return None
     ref = resolve_ref(read.against, config.rootpath, os.environ)
-    return Against(ref, settings.against, config.rootpath, settings.baselines, read.against_python)
+    return Against(ref, settings, config.rootpath, read.against_python)
 
 
 def _live_line(config: pytest.Config) -> LiveLine:
@@ -190,9 +190,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         yield
     finally:
         if state is not None:
-            state.pool.close()
-            if state.gate is not None:
-                state.gate.close()
+            # A gate has the pool, and more.
+            (state.gate or state.pool).close()
 
 
 def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_fastr import _native
 from pytest_fastr.config import AbsoluteLimit
-from pytest_fastr.gate.measure import Samples
+from pytest_fastr.gate.measure import Samples, cpu_us_per_request, quantile_us
 from pytest_fastr.gate.model import AbsoluteResult, ValidityNote, Verdict
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
@@ -19,16 +19,21 @@ def hold(samples: Samples, limits: Mapping[str, AbsoluteLimit]) -> tuple[Absolut
 
 def _held(samples: Samples, limit: AbsoluteLimit) -> AbsoluteResult:
     value = _value(samples, limit.metric)
-    longest = _longest_us(samples) if value is None and limit.metric in _QUANTILES else None
-    if longest is not None and longest < limit.bound:
-        return AbsoluteResult(limit.text, limit.metric, longest, Verdict.EQUIVALENT, at_most=True)
-    lower = _lower_us(samples, limit.metric) if value is None and limit.metric in _QUANTILES else None
-    if lower is not None and lower >= limit.bound:
-        return AbsoluteResult(limit.text, limit.metric, lower, Verdict.REGRESSED, at_least=True)
     if value is None:
-        return AbsoluteResult(limit.text, limit.metric, None, Verdict.INCONCLUSIVE)
+        return _bounded(samples, limit)
     kept = value < limit.bound if limit.sign == "<" else value > limit.bound
     return AbsoluteResult(limit.text, limit.metric, value, Verdict.EQUIVALENT if kept else Verdict.REGRESSED)
+
+
+def _bounded(samples: Samples, limit: AbsoluteLimit) -> AbsoluteResult:
+    """What is known where the value is not: for a quantile, the longest answer and the lower quantiles."""
+    if limit.metric in _QUANTILES:
+        longest, lower = _longest_us(samples), _lower_us(samples, limit.metric)
+        if longest is not None and longest < limit.bound:
+            return AbsoluteResult(limit.text, limit.metric, longest, Verdict.EQUIVALENT, at_most=True)
+        if lower is not None and lower >= limit.bound:
+            return AbsoluteResult(limit.text, limit.metric, lower, Verdict.REGRESSED, at_least=True)
+    return AbsoluteResult(limit.text, limit.metric, None, Verdict.INCONCLUSIVE)
 
 
 def notes(results: Sequence[AbsoluteResult]) -> tuple[ValidityNote, ...]:
@@ -43,8 +48,8 @@ def notes(results: Sequence[AbsoluteResult]) -> tuple[ValidityNote, ...]:
 def _lower_us(samples: Samples, metric: str) -> float | None:
     """The highest quantile below this one that is known: it is no longer than this one."""
     below = [q for q in _QUANTILES.values() if q < _QUANTILES[metric]]
-    known = [ns for q in below if (ns := samples.stretch.quantile_ns(q)) is not None]
-    return known[-1] / 1000 if known else None
+    known = [us for q in below if (us := quantile_us(samples.stretch, q)) is not None]
+    return known[-1] if known else None
 
 
 def _longest_us(samples: Samples) -> float | None:
@@ -53,12 +58,11 @@ def _longest_us(samples: Samples) -> float | None:
 
 
 def _value(samples: Samples, metric: str) -> float | None:
-    stretch, slices = samples.stretch, samples.candidate
+    slices = samples.candidate
     if metric == "rps":
-        return stretch.requests * 1e9 / stretch.duration_ns
+        return samples.rps
     if metric == "cpu":
-        return slices.cpu_ns / 1000 / slices.requests if slices.cpu_ns else None
+        return cpu_us_per_request(slices)
     if metric == "memory":
         return None if slices.peak_rss_bytes is None else float(slices.peak_rss_bytes)
-    quantile = stretch.quantile_ns(_QUANTILES[metric])
-    return None if quantile is None else quantile / 1000
+    return quantile_us(samples.stretch, _QUANTILES[metric])

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
-from pytest_fastr.config import AgainstConfig
+from pytest_fastr.config import Config
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.cache import cache_folder
 from pytest_fastr.gate.epochs import AppSource
@@ -28,18 +29,16 @@ class Against:
     """Another ref as the baseline's side. Made early, so that a misspelt ref costs nothing; checked out when there is
     something to measure."""
 
-    def __init__(
-        self, ref: Ref, config: AgainstConfig, rootdir: Path, baselines: str, python: str | None = None
-    ) -> None:
+    def __init__(self, ref: Ref, config: Config, rootdir: Path, python: str | None = None) -> None:
         self._ref = ref
         self._config = config
         self._rootdir = rootdir
-        self._baselines = baselines
         self._python = python
         self._worktree: Worktree | None = None
         self._used: set[str] = set()
         self._old_names: Mapping[str, str] = {}
-        self._tested = True
+        self.is_tested = True
+        """Whether the ref has any perf test."""
         self.changes: tuple[str, ...] = ()
         """What differs between the two sides besides the code: sentences."""
         if python is not None:
@@ -53,7 +52,7 @@ class Against:
 
     def check_out(self, env: Mapping[str, str], show: Callable[[str], None]) -> None:
         """Makes the checkout and prepares it. Raises RefError."""
-        config = self._config
+        config = self._config.against
         self._worktree = Worktree.check_out(
             self._ref, cache_folder(env), prepare=config.prepare, copy=config.copy, show=show
         )
@@ -69,8 +68,7 @@ class Against:
         """The working tree's side of a pair."""
         if source.is_object:
             return source
-        env = {**source.launch.env, **self._config.env.get("candidate", {})}
-        return replace(source, root=self._ref.toplevel, launch=replace(source.launch, env=env))
+        return replace(source, root=self._ref.toplevel, launch=replace(source.launch, env=self._env("candidate")))
 
     def baseline(self, candidate: AppSource) -> AppSource:
         """The other ref's side: the same application, from its checkout."""
@@ -81,13 +79,9 @@ class Against:
         if self._python is not None:
             # What is installed for this interpreter is not for that one.
             path = [entry for entry in path if Path(entry).is_relative_to(moved.copy)]
-        env = {**candidate.launch.env, **self._config.env.get("baseline", {})}
-        for name in self._config.env.get("candidate", {}):
-            if name not in self._config.env.get("baseline", {}):
-                env.pop(name, None)
         launch = replace(
             candidate.launch,
-            env=env,
+            env=self._env("baseline"),
             path=path,
             python=self._python or candidate.launch.python,
             cwd=str(cwd),
@@ -95,22 +89,16 @@ class Against:
         )
         return replace(candidate, root=moved.copy, launch=launch)
 
-    @property
-    def is_tested(self) -> bool:
-        """Whether the ref has any perf test."""
-        return self._tested
-
     def has_test(self, nodeid: str) -> bool:
         """Whether the ref has the test, whatever its parameters, and be it by another name."""
-        function = nodeid.partition("[")[0].partition(" ")[0] if "::" in nodeid else nodeid
-        if function in self._old_names:
-            return True
         path, colons, name = nodeid.partition("::")
+        function = colons + name.partition("[")[0].rstrip()
+        if path + function in self._old_names:
+            return True
         inside = (self._rootdir / path).resolve()
         if not inside.is_relative_to(self._ref.toplevel):
             return False
-        relative = inside.relative_to(self._ref.toplevel).as_posix()
-        return has_test(self._moved().copy, relative + colons + name.partition("[")[0].partition(" ")[0])
+        return has_test(self._moved().copy, inside.relative_to(self._ref.toplevel).as_posix() + function)
 
     def is_first_use(self, source: AppSource) -> bool:
         """Whether this application is asked for for the first time."""
@@ -120,8 +108,7 @@ class Against:
 
     def notes_on(self, request: RequestSpec) -> tuple[ValidityNote, ...]:
         """What makes a comparison of this request doubtful."""
-        apart = self._config.env.get("baseline", {}) != self._config.env.get("candidate", {})
-        if request.method not in _WRITES or apart:
+        if request.method not in _WRITES or self._env("baseline") != self._env("candidate"):
             return ()
         message = (
             f"{request.method} writes, and both sides have the same environment: where it leads to one database, each "
@@ -129,9 +116,13 @@ class Against:
         )
         return (ValidityNote("warn", "shared-state", message),)
 
+    def _env(self, side: Literal["baseline", "candidate"]) -> Mapping[str, str]:
+        """What is added to the environment of a side's servers."""
+        return {**self._config.env, **self._config.against.env.get(side, {})}
+
     def _moved(self) -> Moved:
         assert self._worktree is not None  # checked out before anything is measured
-        return Moved(self._ref.toplevel, self._worktree.root.resolve())
+        return self._worktree.moved
 
     def _changes(self) -> list[str]:
         moved = self._moved()
@@ -145,7 +136,7 @@ class Against:
                 f"{', '.join(locks)} differ{'s' if len(locks) == 1 else ''} from {self.title}'s, and both sides run "
                 "with the packages installed here (another interpreter for the ref: --perf-against-python)"
             )
-        said += gate_changes(before, now, self._baselines)
+        said += gate_changes(before, now, self._config.baselines)
         theirs = perf_tests(before)
         # The cache folder may be in the project.
         ours = {
@@ -153,7 +144,7 @@ class Against:
         }
         tests = compare_tests(theirs, ours)
         self._old_names = {new: old for old, new in tests.renamed}
-        self._tested = bool(theirs)
+        self.is_tested = bool(theirs)
         said += [f"{test} is new: {self.title} does not have it" for test in tests.new]
         said += [f"{test} was removed: {self.title} has it, and it is not measured any more" for test in tests.removed]
         said += [f"{new} was {old}" for old, new in tests.renamed]

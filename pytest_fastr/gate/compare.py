@@ -10,7 +10,7 @@ from typing import Literal
 from pytest_fastr import _native
 from pytest_fastr.gate.baseline import StoredMetric, StoredSession
 from pytest_fastr.gate.basis import Basis
-from pytest_fastr.gate.measure import Samples
+from pytest_fastr.gate.measure import Samples, cpu_us_per_request
 from pytest_fastr.gate.model import MetricResult, Verdict
 
 CONFIDENCE = 0.95
@@ -62,13 +62,10 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
     ``others``: per metric the epoch log ratios of the session's other tests, for the pooled between-epoch variance.
     """
     found: dict[str, Estimate] = {}
-    candidate, stretch = samples.candidate, samples.stretch
+    candidate = samples.candidate
     at_rate = [epoch.at_rate for epoch in samples.epochs]
     paired = [epoch.paired for epoch in samples.epochs]
-    values = {
-        "cpu": candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
-        "throughput": stretch.requests * 1e9 / stretch.duration_ns,
-    }
+    values = {"cpu": cpu_us_per_request(candidate), "throughput": samples.rps}
     costs: tuple[Literal["cpu", "throughput"], ...] = ("cpu", "throughput")
     for cost in costs:
         value = values[cost]
@@ -82,13 +79,13 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
         ratio_or_none = _native.quantile_estimate(paired, q, BOOTSTRAP_RESAMPLES, seed)
         if quantile is not None and ratio_or_none is not None:
             found[metric] = Estimate(ratio_or_none, (), quantile / 1000)
+    times_at_rate = _native.Histogram.merged([b.response for pairs in at_rate for _, b in pairs])
     for metric, q in AT_RATE.items():
-        quantile = _native.Histogram.merged([b.response for pairs in at_rate for _, b in pairs]).quantile_ns(q)
+        quantile = times_at_rate.quantile_ns(q)
         ratio_or_none = _native.stretch_quantile_estimate(at_rate, q, BOOTSTRAP_RESAMPLES, seed)
         if quantile is not None and ratio_or_none is not None:
             found[metric] = Estimate(ratio_or_none, (), quantile / 1000)
-    baseline_memory = _native.Side.merged([one.sides[0] for one in paired]).peak_rss_bytes
-    if candidate.peak_rss_bytes and baseline_memory:
+    if candidate.peak_rss_bytes and samples.baseline.peak_rss_bytes:
         found["memory"] = Estimate(_memory_ratio(paired), (), float(candidate.peak_rss_bytes))
     return found
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_fastr import _native
 from pytest_fastr.errors import FastrError
-from pytest_fastr.gate.measure import CONNECT_TIMEOUT_SECONDS, Pair, Samples, Show, Side, check
+from pytest_fastr.gate.measure import Pair, Running, Samples, Show, Side, cpu_us_per_request
 from pytest_fastr.gate.where import grown, words
 from pytest_fastr.mount import AppRef, spawn
 from pytest_fastr.mount.sampler import Profile
@@ -21,19 +20,15 @@ SAMPLED_S = 4.0
 def locate(samples: Samples, show: Show) -> tuple[str, ...]:
     """The functions whose cost grew, as lines; or why none can be named. Raises nothing of its own making."""
     pair = samples.pair
-    costs = [_cost_us(side) for side in (samples.baseline, samples.candidate)]
-    if None in costs or not isinstance(pair.a.source.app, AppRef):
+    before, now = (cpu_us_per_request(side) for side in (samples.baseline, samples.candidate))
+    if before is None or now is None or not isinstance(pair.a.source.app, AppRef):
         return ()
     try:
         profiles = [_sampled(side, samples.shape.users, show) for side in (pair.a, pair.b)]
-        growths = grown(profiles[0], profiles[1], costs[0] or 0.0, costs[1] or 0.0, _roots(pair))
+        growths = grown(profiles[0], profiles[1], before, now, _roots(pair))
     except FastrError as error:
         return (f"not known: {str(error).partition(chr(10))[0]}",)
     return (*words(growths), *_notes(profiles)) or ("in no single function: it grew everywhere a little",)
-
-
-def _cost_us(side: _native.Side) -> float | None:
-    return side.cpu_ns / 1000 / side.requests if side.cpu_ns else None
 
 
 def _roots(pair: Pair) -> tuple[str, str]:
@@ -53,16 +48,9 @@ def _sampled(side: Side, users: int, show: Show) -> Profile:
         file = Path(folder) / "profile.json"
         server = spawn(source.app, replace(source.launch, sample=str(file)))
         try:
-            ready = server.ready
-            assert ready is not None  # spawn returns ready servers only
-            done = _native.run_load(
-                _native.Target(ready.host, ready.port, [server.pid]),
-                [side.request.native(ready.address)],
-                _native.ConnectionPlan(users, True, CONNECT_TIMEOUT_SECONDS, side.request.timeout_s),
-                seconds=SAMPLED_S,
-                control=lambda progress: show("where the time went", 0.0, None),
+            Running(side, server).load(
+                users, SAMPLED_S, lambda progress: show("where the time went", 0.0, None), phase="sampling"
             )
-            check(done.side, side.request, server, f"sampling of {side.title}")
         finally:
             server.stop()
         try:

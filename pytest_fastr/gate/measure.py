@@ -19,6 +19,7 @@ from pytest_fastr.load.outcome import describe_expected
 from pytest_fastr.load.run import share_and_rps
 from pytest_fastr.load.shape import Open
 from pytest_fastr.mount import ServerProcess
+from pytest_fastr.mount.moved import INSTALLED
 from pytest_fastr.mount.process import describe_exit
 
 # Share of the load time that runs as the user's own closed loop; its throughput and quantiles are what is printed.
@@ -67,6 +68,10 @@ class Side:
     source: AppSource
     request: RequestSpec
     title: str
+
+    def connections(self, count: int) -> _native.ConnectionPlan:
+        """So many connections that are kept, with the request's timeout."""
+        return _native.ConnectionPlan(count, True, CONNECT_TIMEOUT_SECONDS, self.request.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,11 @@ class Samples:
         return _native.Side.merged([epoch.paired.sides[0] for epoch in self.epochs])
 
     @property
+    def rps(self) -> float:
+        """The candidate's requests a second in the user's closed loop."""
+        return self.stretch.requests * 1e9 / self.stretch.duration_ns
+
+    @property
     def stretch(self) -> _native.Side:
         """The candidate's unsliced requests, merged."""
         return _native.Side.merged([epoch.stretch.side for epoch in self.epochs])
@@ -155,12 +165,10 @@ def measure(pool: EpochPool, pair: Pair, shape: LoadShape, indices: range, show:
 
 
 def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> EpochSample:
-    running = (_Running(pair.a, epoch.a), _Running(pair.b, epoch.b))
+    running = (Running(pair.a, epoch.a), Running(pair.b, epoch.b))
     for one in running:
         refuse_other_code(one.side, one.server)
-    timeout_s = pair.b.request.timeout_s
-    plan = _native.ConnectionPlan(shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
-    slice_plan = _native.ConnectionPlan(shape.slice_users or shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
+    plan = pair.b.connections(shape.users)
     load_s = shape.duration_s / shape.epochs
     control = _Control(show)
     steady = True
@@ -180,7 +188,7 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
     paired = _native.run_paired(
         (running[0].target, running[1].target),
         (running[0].requests, running[1].requests),
-        slice_plan,
+        pair.b.connections(shape.slice_users or shape.users),
         seconds_per_side=load_s * (1 - STRETCH_SHARE),
         min_slice=MIN_SLICE_SECONDS,
         max_round=MAX_ROUND_SECONDS if shape.slice_users is None else UNCUT_ROUND_SECONDS,
@@ -193,10 +201,7 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
     for one, side in zip(running, paired.sides, strict=True):
         one.check(side, "measurement")
     candidate = running[1]
-    stretch = _native.run_load(
-        candidate.target, candidate.requests, plan, seconds=load_s * STRETCH_SHARE, control=control
-    )
-    candidate.check(stretch.side, "measurement")
+    stretch = candidate.load(shape.users, load_s * STRETCH_SHARE, control)
     ready = candidate.server.ready
     assert ready is not None  # spawn and fork return ready servers only
     at_rate = tuple(_stretches_at_rate(running, shape, epoch.coin, control)) if shape.rate is not None else ()
@@ -204,13 +209,12 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
 
 
 def _stretches_at_rate(
-    running: tuple[_Running, _Running], shape: LoadShape, seed: int, control: _Control
+    running: tuple[Running, Running], shape: LoadShape, seed: int, control: _Control
 ) -> Iterator[tuple[_native.LoadResult, _native.LoadResult]]:
     """Both sides in turn, the first of a pair by turns, each pair under one schedule."""
     assert shape.rate is not None
     pacing = Open(shape.rate, shape.users, poisson=True).native()
-    timeout_s = running[1].side.request.timeout_s
-    plan = _native.ConnectionPlan(shape.users, True, CONNECT_TIMEOUT_SECONDS, timeout_s)
+    plan = running[1].side.connections(shape.users)
     count = max(1, round(shape.duration_s / shape.epochs / RATE_STRETCH_SECONDS))
     for number in range(count):
         results: dict[int, _native.LoadResult] = {}
@@ -232,6 +236,17 @@ def _stretches_at_rate(
             return  # nothing will be learned at this rate
 
 
+def cpu_us_per_request(side: _native.Side) -> float | None:
+    """CPU microseconds a request. None where the system does not tell."""
+    return side.cpu_ns / 1000 / side.requests if side.cpu_ns else None
+
+
+def quantile_us(side: _native.Side, q: float) -> float | None:
+    """The response time in microseconds that a share ``q`` kept. None when fewer than ten answers lie beyond it."""
+    value = side.quantile_ns(q)
+    return None if value is None else value / 1000
+
+
 def answered_rate(sides: Sequence[_native.Side]) -> float:
     """Answers a second over stretches, their drains included."""
     seconds = sum(side.duration_ns for side in sides) / 1e9
@@ -242,14 +257,23 @@ def _falls_behind(side: _native.Side, rate: float) -> bool:
     return answered_rate([side]) < LEAST_ANSWERED * rate
 
 
-class _Running:
-    """A side and its server in one epoch."""
+class Running:
+    """A side and a server of its."""
 
     def __init__(self, side: Side, server: ServerProcess) -> None:
         self.side = side
         self.server = server
         self.target = _target(server)
         self.requests = _wire(side.request, server)
+
+    def load(
+        self, users: int, seconds: float, control: Callable[[_native.Progress], bool | None], phase: str = "measurement"
+    ) -> _native.LoadResult:
+        """A stretch of the user's closed loop. Raises MeasurementError as :meth:`check` does."""
+        plan = self.side.connections(users)
+        done = _native.run_load(self.target, self.requests, plan, seconds=seconds, control=control)
+        self.check(done.side, phase)
+        return done
 
     def check(self, done: _native.Side, phase: str) -> None:
         """Raises MeasurementError when any request failed, or none was answered."""
@@ -271,7 +295,7 @@ def refuse_other_code(side: Side, server: ServerProcess) -> None:
     if file is None:
         return
     place = Path(file).resolve()
-    if not place.is_relative_to(root.resolve()) or {"site-packages", "dist-packages"} & set(place.parts):
+    if not place.is_relative_to(root.resolve()) or INSTALLED & set(place.parts):
         raise RefError(
             f"{side.title} runs the application from {file}, which is not the checkout {root}: an installed copy, "
             f"{why}install it in editable mode or put its folder into pytest's `pythonpath`"

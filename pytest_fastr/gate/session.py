@@ -19,7 +19,7 @@ from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
 from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
-from pytest_fastr.gate.measure import Samples, Show
+from pytest_fastr.gate.measure import Samples, Show, cpu_us_per_request, quantile_us
 from pytest_fastr.gate.model import (
     Outcome,
     Policy,
@@ -79,6 +79,9 @@ class GateSession:
         # Read before anything is measured: a file that cannot be read must not cost minutes first.
         self.equals: Equals = self._equals_store.load()
         self._rootdir = rootdir
+        self._surroundings = Surroundings(
+            self.pool, store, self.equals, settings.mode, against, settings.equal, settings.update
+        )
         comparisons = 2 if against is not None and settings.mode in (None, "both") else 1
         self._comparisons = comparisons
         self._decider = Decider(
@@ -103,18 +106,14 @@ class GateSession:
 
         Raises MeasurementError, MountError, RefError and BaselineError.
         """
-        settings = self.settings
-        around = Surroundings(
-            self.pool, self._store, self.equals, settings.mode, self.against, settings.equal, settings.update
-        )
-        tasks = around.tasks(measurement)
+        tasks = self._surroundings.tasks(measurement)
         asked_s = measurement.shape.duration_s
         fits_s = self._budget.duration_s(asked_s, measurement.shape.epochs, self._comparisons)
         reports = []
         samples = None
         for task in tasks:
             if fits_s < asked_s:
-                task = task.said(_short(settings.budget_s, fits_s, asked_s))
+                task = task.said(_short(self.settings.budget_s, fits_s, asked_s))
             shaped = replace(task, shape=replace(task.shape, duration_s=fits_s))
             report, measured = self._run(measurement, shaped, show)
             reports.append(report)
@@ -165,14 +164,13 @@ class GateSession:
             changes=() if self.against is None else self.against.changes,
         )
 
-    def store_equals(self) -> Equals:
-        """Stores what comparisons of equals have shown, if there were any, and returns all that is stored."""
+    def store_equals(self) -> None:
+        """Stores what comparisons of equals have shown, if there were any; ``equals`` is all that is stored then."""
         tests = [report for report in self.reports if report.verdict is not Verdict.INVALID]
         if self.settings.equal and tests:
             red = sum(report.verdict is Verdict.REGRESSED for report in tests)
             self._equals_store.append(EqualsSession(_now(), len(tests), red, self._equal_ratios, self._equal_epochs))
             self.equals = self._equals_store.load()
-        return self.equals
 
     def close(self) -> None:
         """Ends every server, and removes the other ref's checkout."""
@@ -252,10 +250,6 @@ def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> 
     gated = [result.verdict for result in results.values() if result.verdict is not None]
     verdict = Verdict.INVALID if is_void(notes) else worst([*gated, *(one.verdict for one in absolutes)])
 
-    def quantile(q: float) -> float | None:
-        value = stretch.quantile_ns(q)
-        return None if value is None else value / 1000
-
     return TestReport(
         nodeid=measurement.nodeid,
         path=measurement.path,
@@ -274,10 +268,10 @@ def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> 
             "generator_utilisation": max(one.paired.generator.utilisation or 0.0 for one in samples.epochs),
             "cpu_pressure": _mean([one.cpu_pressure for one in samples.epochs]),
         },
-        rps=stretch.requests * 1e9 / stretch.duration_ns,
-        p50_us=quantile(0.50),
-        p99_us=quantile(0.99),
-        cpu_us_per_request=candidate.cpu_ns / 1000 / candidate.requests if candidate.cpu_ns else None,
+        rps=samples.rps,
+        p50_us=quantile_us(stretch, 0.50),
+        p99_us=quantile_us(stretch, 0.99),
+        cpu_us_per_request=cpu_us_per_request(candidate),
         peak_rss_bytes=candidate.peak_rss_bytes,
         confirmed=confirmed,
         looks=len(looks),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from pytest_fastr.mount.moved import INSTALLED
 from pytest_fastr.mount.sampler import ENGINE, OTHER, UNSEEN, Profile
 
 MOST_GROWTHS = 5
@@ -26,7 +27,6 @@ _EXPLAINED = 0.8
 # Of a side's time. With more of it out of sight, in a pool's threads, the engine's part is not exact enough to name.
 _MOST_UNSEEN = 0.01
 
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _STANDARD = re.compile(r"(?:pypy|python)3\.\d+t?")
 
 _NAME_COLUMNS = 34
@@ -103,7 +103,7 @@ class _Key:
         if not file or file.startswith("<"):
             return cls(file, name, False)
         parts = PurePosixPath(file).parts
-        inside = max((at for at, part in enumerate(parts) if part in _INSTALLED), default=None)
+        inside = max((at for at, part in enumerate(parts) if part in INSTALLED), default=None)
         if inside is None:
             inside = _standard_library(parts)
         if inside is not None:

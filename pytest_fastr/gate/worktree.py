@@ -24,6 +24,7 @@ from pytest_fastr import _native
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.copies import copy_over, remove, sources_of
 from pytest_fastr.gate.ref import GitAnswer, Ref, run_git, submodules_of, without_repository
+from pytest_fastr.mount.moved import Moved
 
 _CHECKOUT_TIMEOUT_S = 1800.0
 _END_TIMEOUT_S = 5.0
@@ -92,15 +93,10 @@ class Worktree:
             raise
         return worktree
 
-    def map(self, path: Path) -> Path:
-        """The same place in the worktree for a path in the user's checkout; any other path as it is."""
-        absolute = Path(os.path.abspath(path))
-        for one in (absolute, absolute.resolve()):
-            if one.is_relative_to(self.root):
-                return path
-            if one.is_relative_to(self.ref.toplevel):
-                return self.root / one.relative_to(self.ref.toplevel)
-        return path
+    @property
+    def moved(self) -> Moved:
+        """How places and imports of the user's checkout are led here."""
+        return Moved(self.ref.toplevel, self.root)
 
     def remove(self) -> None:
         """Removes it; again is harmless. What cannot be removed now is tried again by the next session."""

@@ -15,7 +15,8 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, wherever they are."""
 # This very package runs already, wherever it comes from.
 _OWN = __name__.partition(".")[0]
 _MOST_STRAYS = 3
@@ -78,7 +79,7 @@ class Moved(MetaPathFinder):
         place = path.resolve()
         if place.is_relative_to(self.copy) or not place.is_relative_to(self.checkout):
             return False
-        return not _INSTALLED & set(place.relative_to(self.checkout).parts)
+        return not INSTALLED & set(place.relative_to(self.checkout).parts)
 
 
 def _is_foreign(module: str) -> bool:

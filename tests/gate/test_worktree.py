@@ -226,18 +226,18 @@ def test_paths_of_the_checkout_map_onto_the_worktree(shop: Path, cache: Path, tm
     link = tmp_path / "link"
     link.symlink_to(shop)
     with Worktree.check_out(head(shop / "sub"), cache) as worktree:
-        assert worktree.map(shop) == worktree.root
-        assert worktree.map(shop / "sub" / "a.py") == worktree.root / "sub" / "a.py"
-        assert worktree.map(link / "sub") == worktree.root / "sub"
-        assert worktree.map(shop / ".." / "other") == shop / ".." / "other"
+        assert worktree.moved.place(shop) == worktree.root
+        assert worktree.moved.place(shop / "sub" / "a.py") == worktree.root / "sub" / "a.py"
+        assert worktree.moved.place(link / "sub") == worktree.root / "sub"
+        assert worktree.moved.place(shop / ".." / "other") == shop / ".." / "other"
         for other in (tmp_path, Path("/usr"), worktree.root / "sub", shop.with_name(f"{shop.name}2")):
-            assert worktree.map(other) == other
+            assert worktree.moved.place(other) == other
 
 
 def test_a_cache_within_the_checkout_does_as_well(shop: Path) -> None:
     with Worktree.check_out(head(shop), shop / ".cache") as worktree:
-        assert worktree.map(worktree.root / "price.txt") == worktree.root / "price.txt"
-        assert worktree.map(shop / "price.txt") == worktree.root / "price.txt"
+        assert worktree.moved.place(worktree.root / "price.txt") == worktree.root / "price.txt"
+        assert worktree.moved.place(shop / "price.txt") == worktree.root / "price.txt"
         with pytest.raises(RefError, match="in which the cache folder lies"):
             Worktree.check_out(head(shop), shop / ".cache", copy=[".cache"])
     assert left_in(shop / ".cache") == []

@@ -124,6 +124,7 @@ def test_each_side_has_its_own_environment_and_folder(repository: Project) -> No
         SIDE = Path("side.txt").read_text().strip()
         assert os.environ["SIDE"] == SIDE, (os.environ["SIDE"], SIDE)
         assert ("ONLY" in os.environ) == (SIDE == "candidate")
+        assert os.environ["SHARED"] == {"baseline": "for all", "candidate": "its own"}[SIDE]
 
         async def app(scope, receive, send):
             await inner(scope, receive, send)
@@ -132,9 +133,12 @@ def test_each_side_has_its_own_environment_and_folder(repository: Project) -> No
     repository.write("side.txt", "baseline")
     commit(repository)
     repository.write("side.txt", "candidate")
-    sides = '[tool.pytest-fastr.against.env]\nbaseline = { SIDE = "baseline" }\n'
+    sides = '[tool.pytest-fastr.env]\nSHARED = "for all"\n'
+    sides += '[tool.pytest-fastr.against.env]\nbaseline = { SIDE = "baseline" }\n'
     repository.configure(
-        FAST.replace("shop:app", "told:app") + sides + 'candidate = { SIDE = "candidate", ONLY = "1" }\n'
+        FAST.replace("shop:app", "told:app")
+        + sides
+        + 'candidate = { SIDE = "candidate", ONLY = "1", SHARED = "its own" }\n'
     )
     result, (test,) = measured(repository)
     result.assert_outcomes(passed=1)
