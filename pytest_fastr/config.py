@@ -148,14 +148,19 @@ def load_config(rootdir: Path) -> Config:
 
 def parse_config(table: Mapping[str, object], where: str) -> Config:
     """Checks a table of keys. `where` names its place in messages."""
-    known = {key.name: key for key in _KEYS}
+    return Config(**_fields(table, _KEYS, where))
+
+
+def _fields(table: Mapping[str, object], keys: Iterable[_Key], where: str) -> dict[str, Any]:
+    """The fields that a table of these keys fills."""
+    known = {key.name: key for key in keys}
     values: dict[str, Any] = {}
     for name, value in table.items():
         if name not in known:
             raise ConfigError(f"{where}: unknown key `{name}`{_suggestion(name, known)}")
         key = known[name]
         values[key.field] = key.parse(value, f"{where}: `{name}`")
-    return Config(**values)
+    return values
 
 
 def parse_duration(value: object, what: str) -> float:
@@ -283,12 +288,7 @@ def _probability(value: object, what: str) -> float:
 def _against(value: object, what: str) -> AgainstConfig:
     if not isinstance(value, Mapping):
         raise _refusal(value, what, 'a table, such as { prepare = "make build", copy = [".env"] }')
-    parsers = {"prepare": _text('"make build"'), "copy": _texts, "env": _environments}
-    for name in value:
-        if name not in parsers:
-            raise ConfigError(f"{what}: unknown key `{name}`{_suggestion(str(name), parsers)}")
-    values: dict[str, Any] = {name: parsers[name](one, f"{what}: `{name}`") for name, one in value.items()}
-    return AgainstConfig(**values)
+    return AgainstConfig(**_fields(value, _AGAINST_KEYS, what))
 
 
 def _texts(value: object, what: str) -> tuple[str, ...]:
@@ -327,6 +327,12 @@ def _environment(value: object, what: str) -> Mapping[str, str]:
             raise _refusal(text, f"{what} of `{name}`", 'a text, such as "1"')
     return MappingProxyType(dict(value))
 
+
+_AGAINST_KEYS = (
+    _Key("prepare", "prepare", _text('"make build"')),
+    _Key("copy", "copy", _texts),
+    _Key("env", "env", _environments),
+)
 
 _KEYS = (
     _Key("app", "app", _text('"shop.main:app"')),

@@ -426,8 +426,9 @@ def test_a_unix_socket_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert result["outcomes"] == {"ok": 25}
 
 
-def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
-    command = [sys.executable, "-m", "pytest_fastr.cli", "load", url, "--duration", "60s", "--users", "2"]
+def interrupted(url: str, *args: str) -> tuple[bytes, bytes]:
+    """Output and errors of the command, which gets Ctrl-C at the first request."""
+    command = [sys.executable, "-m", "pytest_fastr.cli", "load", url, *args]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
         try:
             while not SEEN:
@@ -437,22 +438,18 @@ def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
         finally:
             process.kill()
     assert process.returncode == 130, err
+    return out, err
+
+
+def test_ctrl_c_ends_a_run_with_the_result_so_far(url: str) -> None:
+    out, _ = interrupted(url, "--duration", "60s", "--users", "2")
     assert b"requests" in out
     # What was in flight is no failure of the server.
     assert b", 0 failed," in out
 
 
 def test_ctrl_c_before_the_load_begins_says_that_nothing_was_measured(url: str) -> None:
-    command = [sys.executable, "-m", "pytest_fastr.cli", "load", url, "--warm-up", "60s"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            while not SEEN:
-                assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
-        finally:
-            process.kill()
-    assert process.returncode == 130
+    out, err = interrupted(url, "--warm-up", "60s")
     assert out == b""
     assert err == b"pytest-fastr: stopped before the load began; nothing was measured\n"
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import random
 import sys
 from collections import defaultdict
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+from record_file import append, read
 
 from pytest_fastr import _native
 from pytest_fastr.gate.epochs import EpochPool
@@ -110,21 +111,15 @@ def loaded(sides: tuple[Side, Side], servers: Any, variant: Variant, coin: int, 
     return record
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def run_measure(path: Path, rounds: int) -> None:
     done = {(one["variant"], one["round"]) for one in read(path)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     for number in range(rounds):
         order = random.Random(number).sample(list(VARIANTS), k=len(VARIANTS))
         for name in order:
             if (name, number) in done:
                 continue
             record = measure_pair(VARIANTS[name], EPOCHS + number)
-            with path.open("a") as stream:
-                stream.write(json.dumps({"variant": name, "round": number, **record}) + "\n")
+            append(path, {"variant": name, "round": number, **record})
 
 
 def run_analyse(path: Path) -> None:

@@ -16,7 +16,6 @@ Answers stay in RECORDS (JSON lines); what is there is not asked again. Nothing 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import random
@@ -29,6 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, variance
 from typing import Any
+
+from record_file import append, read
 
 from pytest_fastr import _native
 from pytest_fastr.gate.measure import CONNECT_TIMEOUT_SECONDS, LoadShape, Pair
@@ -118,16 +119,11 @@ METHODS: dict[str, Callable[[float], bool]] = {
 }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Three gates, the same question.")
     parser.add_argument("records", type=Path)
     parser.add_argument("--trials", type=int, default=20)
     args = parser.parse_args()
-    args.records.parent.mkdir(parents=True, exist_ok=True)
     done = {(one["method"], one["extra"], one["trial"]) for one in read(args.records)}
     for trial in range(args.trials):
         questions = [(method, extra) for method in METHODS for extra in (0.0, EXTRA)]
@@ -138,8 +134,7 @@ def main() -> None:
             began = time.monotonic()
             red = METHODS[method](extra)
             record = {"method": method, "extra": extra, "trial": trial, "red": red, "took_s": time.monotonic() - began}
-            with args.records.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(args.records, record)
     answers: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for one in read(args.records):
         answers[one["method"], one["extra"]].append(one)

@@ -16,12 +16,13 @@ Nothing else should run while it measures.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+from record_file import append, read
 
 from pytest_fastr import _native
 from pytest_fastr.config import Limits
@@ -69,13 +70,8 @@ def measure_epoch(units: int, extra: float, index: int) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def run_measure(path: Path, endpoints: list[str], extras: list[float], epochs: int) -> None:
     done = {(one["endpoint"], one["extra"], one["index"]) for one in read(path)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     for index in range(epochs):
         for endpoint in endpoints:
             for extra in extras:
@@ -83,8 +79,7 @@ def run_measure(path: Path, endpoints: list[str], extras: list[float], epochs: i
                     continue
                 # Above the shape's own epochs, so that no pair stays up.
                 record = measure_epoch(ENDPOINTS[endpoint], extra, EPOCHS + index)
-                with path.open("a") as stream:
-                    stream.write(json.dumps({"endpoint": endpoint, "extra": extra, "index": index, **record}) + "\n")
+                append(path, {"endpoint": endpoint, "extra": extra, "index": index, **record})
 
 
 def comparison(epochs: list[dict[str, Any]], limit: float, look: int) -> Comparison:

@@ -11,10 +11,11 @@ second besides. Runs stay in RECORDS (JSON lines); what is there is not measured
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from record_file import append, read
 
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Pair, Side
@@ -47,24 +48,18 @@ def run_once(planted: str) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Stalls of a few requests, and rare costs.")
     parser.add_argument("records", type=Path)
     parser.add_argument("--runs", type=int, default=20)
     args = parser.parse_args()
-    args.records.parent.mkdir(parents=True, exist_ok=True)
     done = {(one["planted"], one["run"]) for one in read(args.records)}
     for run in range(args.runs):
         for planted in PLANTED:
             if (planted, run) in done:
                 continue
             record = {"planted": planted, "run": run, "metrics": run_once(planted)}
-            with args.records.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
+            append(args.records, record)
     records = read(args.records)
     for planted in PLANTED:
         of = [one["metrics"] for one in records if one["planted"] == planted]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 
 from pytest_fastr.gate.model import MetricResult, Verdict
 from pytest_fastr.gate.selftest import TrialResult
-from pytest_fastr.report.quantity import interval_text, metric_title, percent_text, printable, share_text
+from pytest_fastr.report.quantity import interval_text, metric_title, percent_text, printable
+from pytest_fastr.report.terminal import smallest_detectable
 
 
 def selftest_text(trials: Sequence[TrialResult], profile: str, duration_s: float, width: int = 80) -> str:
@@ -30,16 +30,9 @@ def _movement(metric: MetricResult) -> str:
 
 def _smallest(trials: Sequence[TrialResult], duration_s: float) -> str:
     equal = next(trial for trial in trials if trial.expected is Verdict.EQUIVALENT)
-    sizes = [
-        f"{name} {share_text(metric.smallest_detectable)}"
-        for name, metric in equal.metrics.items()
-        if metric.verdict is not None
-        and metric.smallest_detectable is not None
-        and math.isfinite(metric.smallest_detectable)
-    ]
     return (
         f"With {duration_s:g} s of load a side, the smallest change that a first look sees here four times out of "
-        f"five: {', '.join(sizes) or 'none'}."
+        f"five: {smallest_detectable(equal.metrics.values()) or 'none'}."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,18 +10,7 @@ import pytest
 
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.ref import MERGE_BASE, resolve_ref, run_git
-
-ENV = {
-    "PATH": os.environ["PATH"],
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_SYSTEM": os.devnull,
-    **{f"GIT_{who}_{what}": "a@b.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, env=ENV, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+from support.repository import ENV, git
 
 
 def commit(folder: Path, name: str) -> str:

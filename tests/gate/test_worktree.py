@@ -19,13 +19,7 @@ from pytest_fastr.errors import RefError
 from pytest_fastr.gate.cache import cache_folder
 from pytest_fastr.gate.ref import Ref, resolve_ref
 from pytest_fastr.gate.worktree import Worktree
-
-ENV = {
-    "PATH": os.environ["PATH"],
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_SYSTEM": os.devnull,
-    **{f"GIT_{who}_{what}": "a@b.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-}
+from support.repository import ENV, git
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +27,6 @@ def _git_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """`check_out` takes the process's environment."""
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "protocol.file.allow=always", *arguments]
-    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def new_repository(folder: Path, **files: str) -> Path:

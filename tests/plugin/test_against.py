@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from pytest_fastr import _native
 from support.project import APP, FAST, Project
+from support.repository import git
 
 pytestmark = pytest.mark.skipif(_native.DEBUG_BUILD, reason="a debug build voids every measurement: maturin develop -r")
 
@@ -20,34 +20,28 @@ TEST = """
     """
 
 
-def git(project: Project, *args: str) -> str:
-    identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"]
-    done = subprocess.run(["git", *identity, *args], cwd=project.path, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def repository(project: Project) -> Project:
     """The project as a git repository, with a test, all committed on main."""
     project.monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     project.monkeypatch.setenv("PYTEST_FASTR_CACHE", str(project.path.parent / "cache"))
     project.test(TEST)
-    git(project, "init", "-q", "-b", "main")
+    git(project.path, "init", "-q", "-b", "main")
     commit(project)
     return project
 
 
 def commit(project: Project) -> None:
     project.write(".gitignore", "__pycache__\nresult.json\nprivate.txt\nrunpytest-*\nstdout\nstderr\nbaselines\n")
-    git(project, "add", "-A")
-    git(project, "commit", "-q", "-m", "a state")
+    git(project.path, "add", "-A")
+    git(project.path, "commit", "-q", "-m", "a state")
 
 
 def measured(project: Project, *args: str, ref: str = "main") -> tuple[pytest.RunResult, list[dict[str, object]]]:
     result, tests = project.results("--perf-against", ref, *args)
     cache = project.path.parent / "cache"
     assert not list(cache.rglob("*.py")), "the other ref's checkout was left behind"
-    assert git(project, "worktree", "list").count("\n") == 0
+    assert git(project.path, "worktree", "list").count("\n") == 0
     return result, tests
 
 
@@ -74,11 +68,11 @@ def test_a_faster_working_tree_is_green(repository: Project) -> None:
 
 def test_nothing_of_the_checkout_changes(repository: Project) -> None:
     repository.write("staged.txt", "staged")
-    git(repository, "add", "staged.txt")
+    git(repository.path, "add", "staged.txt")
     repository.write("shop.py", APP + "\n# unstaged\n")
-    before = git(repository, "status", "--porcelain=v2"), git(repository, "rev-parse", "HEAD")
+    before = git(repository.path, "status", "--porcelain=v2"), git(repository.path, "rev-parse", "HEAD")
     measured(repository)
-    assert (git(repository, "status", "--porcelain=v2"), git(repository, "rev-parse", "HEAD")) == before
+    assert (git(repository.path, "status", "--porcelain=v2"), git(repository.path, "rev-parse", "HEAD")) == before
 
 
 def test_a_test_that_the_ref_lacks_is_new_and_passes_in_ci(repository: Project) -> None:
@@ -174,7 +168,7 @@ def test_a_cache_folder_in_the_project_is_not_taken_for_it(repository: Project) 
     result = repository.run("--perf", "--perf-against", "main")
     result.assert_outcomes(passed=1)
     assert "is new" not in result.stdout.str()
-    assert git(repository, "status", "--porcelain") == ""
+    assert git(repository.path, "status", "--porcelain") == ""
 
 
 def test_an_installed_copy_is_not_what_is_compared(repository: Project) -> None:

@@ -144,7 +144,7 @@ impl Paired<'_> {
             };
             // Straight after its own slice a side may still be cleaning up, which belongs to its requests.
             let rested = self.last == Some(side);
-            let idle = rested.then(|| other.begin_idle());
+            let idle = rested.then(|| other.read_cpu());
             let slice = player.slice(ticker, other.tally())?;
             if let Some(before) = idle {
                 other.end_idle(before, slice.wall_ns);

@@ -221,12 +221,7 @@ impl<'p> Player<'p> {
         self.meter.read()
     }
 
-    /// A slice begins in which this side rests.
-    pub(crate) fn begin_idle(&mut self) -> Option<u64> {
-        self.meter.read()
-    }
-
-    /// That slice is over; `before` is what [`Player::begin_idle`] gave.
+    /// A slice is over in which this side rested; `before` is the CPU time that it had used when the slice began.
     pub(crate) fn end_idle(&mut self, before: Option<u64>, wall_ns: u64) {
         self.idle_ns += wall_ns;
         let used = self.meter.read().zip(before);

@@ -113,21 +113,11 @@ pub fn change_against_sessions(
         variance: spread.sd.powi(2) * (1.0 + 1.0 / stored.len() as f64),
         df: spread.df,
     };
-    let own = PooledVariance {
-        variance: now.se.powi(2),
-        df: now.df,
+    let against = StoredSession {
+        log_ratio: mean(&centres),
+        totals_log_ratio: mean(&totals),
     };
-    let error = add_independent(&[own, days]);
-    Ok(Change {
-        log_ratio: finite("change", now.log_ratio - mean(&centres))?,
-        se: finite("error of the change", error.variance.sqrt())?,
-        df: degrees("degrees of freedom of the change", error.df)?,
-        totals_log_ratio: finite("change of totals", now.totals_log_ratio - mean(&totals))?,
-        totals_se: finite(
-            "error of the change of totals",
-            (now.totals_se.powi(2) + days.variance).sqrt(),
-        )?,
-    })
+    change_from(now, against, days)
 }
 
 /// What sessions of one test differ by beyond their own errors, learned from comparisons of equals (A/A): each is a log
@@ -173,19 +163,35 @@ pub fn change_direct(now: &SessionEstimate, floor: Spread) -> Result<Change, Sta
         variance: floor.sd.powi(2),
         df: floor.df,
     };
+    let equal = StoredSession {
+        log_ratio: 0.0,
+        totals_log_ratio: 0.0,
+    };
+    change_from(now, equal, floor)
+}
+
+/// The change from `before`, with an error to which something `besides` the session's own adds.
+fn change_from(
+    now: &SessionEstimate,
+    before: StoredSession,
+    besides: PooledVariance,
+) -> Result<Change, StatsError> {
     let own = PooledVariance {
         variance: now.se.powi(2),
         df: now.df,
     };
-    let error = add_independent(&[own, floor]);
+    let error = add_independent(&[own, besides]);
     Ok(Change {
-        log_ratio: now.log_ratio,
+        log_ratio: finite("change", now.log_ratio - before.log_ratio)?,
         se: finite("error of the change", error.variance.sqrt())?,
         df: degrees("degrees of freedom of the change", error.df)?,
-        totals_log_ratio: now.totals_log_ratio,
+        totals_log_ratio: finite(
+            "change of totals",
+            now.totals_log_ratio - before.totals_log_ratio,
+        )?,
         totals_se: finite(
             "error of the change of totals",
-            (now.totals_se.powi(2) + floor.variance).sqrt(),
+            (now.totals_se.powi(2) + besides.variance).sqrt(),
         )?,
     })
 }
