@@ -154,6 +154,11 @@ class Runtime:
         self._engine.drain()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.drain_timeout
+        if runner.tasks:
+            logger.warning(
+                "drain: waiting for %d requests, at most %g s; a second signal cuts them off",
+                len(runner.tasks), self._options.drain_timeout,
+            )  # fmt: skip
         while self._engine.open_connections() or runner.tasks:
             if hurry.is_set() or loop.time() >= deadline:
                 logger.warning(
