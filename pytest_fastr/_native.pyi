@@ -7,7 +7,7 @@ between slices; Ctrl-C ends them within 0.2 s.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 __all__ = [
     "DEBUG_BUILD",
@@ -78,11 +78,19 @@ class Engine:
         template: dict[str, Any],
         state: dict[str, Any] | None = None,
         root_path: str = ...,
+        native: Any = None,
     ) -> None:
         """Sends everything at or below ``prefix`` to ``start(scope, receive, send)``, called between turns.
 
-        ``template`` holds what every scope has in common; ``state`` is copied into each scope.
+        ``template`` holds what every scope has in common; ``state`` is copied into each scope. ``native`` is a
+        ``web.native.NativeSide``, whose routes are served without ``start``.
         """
+
+    def native_counts(self) -> tuple[int, int, int, int] | None:
+        """Requests on native routes: compiled, direct, passed to the application, replayed by it. None without any."""
+
+    def set_native_routes(self, routes: NativeRoutes) -> None:
+        """Has these routes take the place of those of the native side."""
 
     def add_constant(
         self, method: str, path: str, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ...
@@ -129,8 +137,104 @@ class Send:
     def __call__(self, message: Any) -> Completed | Waiting:
         """Raises RuntimeError for messages out of order, TypeError for a body that is no bytes."""
 
+    def started(self) -> bool:
+        """Whether a response was begun."""
+
     def finish(self) -> str | None:
         """The application is done with this request. Returns what was wrong with its response, or None."""
+
+@final
+class NativeRoutes:
+    """The routes of an application, in its order. ``root`` is taken off paths before they are looked up."""
+
+    def __new__(cls, capacity: int, root: str) -> NativeRoutes: ...
+    def add(
+        self,
+        path: str | None,
+        methods: Sequence[str] | None,
+        route: NativeRoute | None,
+        *,
+        below: bool = False,
+    ) -> None:
+        """Adds a route behind all others; safe while requests are looked up.
+
+        ``path`` has Starlette's syntax; None may take any request, and ``below`` takes what is under the path, as a
+        mounted application. ``methods``: None for all. ``route``: None leaves its requests to the application, as do
+        paths that are not simple. Raises ValueError for a path without a slash and for what is no method.
+        """
+
+    def invalidate(self) -> None:
+        """The application has changed: every request asks ``fresh`` from now on."""
+
+    def __len__(self) -> int: ...
+
+_Argument: TypeAlias = tuple[str, str | int, str | tuple[str, dict[str, Any]], str, Any, Callable[..., Any] | None]
+
+@final
+class NativeRoute:
+    """A route that the engine serves."""
+
+    @staticmethod
+    def compiled(
+        endpoint: Callable[..., Any],
+        info: Any,
+        *,
+        run: str,
+        names: tuple[str, ...],
+        arguments: Sequence[_Argument],
+        body: Callable[..., Any] | None,
+        respond: tuple[str, Callable[..., Any] | None, Callable[..., Any] | None],
+        status: int,
+        media_type: str | None,
+        cache: bool,
+    ) -> NativeRoute:
+        """A handler that the engine calls.
+
+        ``run``: "async", "trial", "pool" or "inline". ``arguments``: (source, key, reading, default kind, default,
+        validator) each; ``names`` has their names and last that of the JSON body, which ``body`` validates.
+        ``respond``: ("json", None, None), ("model", validate, dump), ("text", None, None) or ("nothing", None, None).
+        ``cache``: the first answer is every answer. ``info`` is handed to ``NativeSide.replay``. Raises ValueError.
+        """
+
+    @staticmethod
+    def direct(info: Any) -> NativeRoute:
+        """A route whose requests ``NativeSide.direct(scope, receive, send, info, texts)`` serves."""
+
+    @property
+    def runs(self) -> str | None:
+        """Where a handler that blocks runs now: "pool" or "inline"; None for others."""
+
+@final
+class PoolCall:
+    """A handler's call for a thread."""
+
+    def __call__(self) -> None: ...
+    def drop(self) -> None:
+        """It will not be called: the server stops."""
+
+@final
+class CallDone:
+    """The callback of a handler's task."""
+
+    def __call__(self, task: Any) -> None: ...
+
+def classify_route(facts: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+    """The lane ("fast", "typed", "full", "asgi") that all facts allow, and the sentences of those that allow no better.
+
+    Each fact is its name and what it is about. Raises ValueError for a name that is none.
+    """
+
+def is_simple_path(path: str) -> bool:
+    """Whether the engine can tell for certain which requests a route of this path takes."""
+
+def note_collection(phase: str, _info: dict[str, Any]) -> None:
+    """For ``gc.callbacks``: time in collections is not a handler's."""
+
+def read_json(document: bytes) -> Any:
+    """``json.loads``, for documents on which both agree for certain. Raises ValueError for others."""
+
+def write_json(value: Any, model: type, dump: Callable[[Any], Any]) -> bytes:
+    """FastAPI's JSON of plain values and of what ``dump`` makes of a ``model``. Raises ValueError for others."""
 
 @final
 class Completed:

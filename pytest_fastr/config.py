@@ -24,6 +24,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MountKind = Literal["auto", "asgi", "native"]
+"""How an app is served: by its own code; its routes compiled, for FastAPI; or compiled for FastrAPI only."""
+
 TABLE = "pytest-fastr"
 """The name of the table below `[tool]`."""
 
@@ -111,7 +114,7 @@ class Config:
     """Longest warm-up of a server (key `warmup_max`); it ends earlier where its stop rule says so."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Added to the environment of the server process."""
-    mount: Literal["asgi"] = "asgi"
+    mount: MountKind = "auto"
     """How the app becomes a server."""
     budget_s: float = 600.0
     """How long a session may measure (key `budget`)."""
@@ -272,12 +275,6 @@ def _choice(*choices: str) -> Callable[[object, str], str]:
     return parse
 
 
-def _mount(value: object, what: str) -> str:
-    if value != "asgi":
-        raise ConfigError(f'{what} is {value!r}; the mount that exists is "asgi", for ASGI apps such as FastAPI')
-    return "asgi"
-
-
 def _probability(value: object, what: str) -> float:
     probability = parse_limit(value, what)
     if probability >= 0.5:
@@ -349,7 +346,7 @@ _KEYS = (
     _Key("request_timeout", "request_timeout_s", parse_duration),
     _Key("warmup_max", "warmup_max_s", parse_duration),
     _Key("env", "env", _environment),
-    _Key("mount", "mount", _mount),
+    _Key("mount", "mount", _choice("auto", "asgi", "native")),
     _Key("budget", "budget_s", parse_duration),
     _Key("against", "against", _against),
 )

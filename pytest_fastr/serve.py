@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
     made.add_argument("--root-path", default="", help="prefix that a proxy in front strips")
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
+    made.add_argument("--mount", choices=("auto", "asgi", "native"), default="auto",
+                      help="native: compiled routes of a FastAPI application; auto: for FastrAPI")  # fmt: skip
+    made.add_argument("--threads", type=_threads, metavar="N", help="pool for native handlers that block")
     made.add_argument("--drain-timeout", type=float, default=10.0, metavar="SECONDS")
     made.add_argument("--path", action="append", default=[], metavar="DIR", help="put before the import path")
     made.add_argument("--moved", nargs=2, metavar=("CHECKOUT", "COPY"), help="import the checkout's code from the copy")
@@ -59,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         lifespan=args.lifespan,
         drain_timeout=args.drain_timeout,
         limits=dict(args.limit),
+        mount=args.mount,
+        threads=args.threads,
     )
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
     return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample)
@@ -69,6 +74,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no port: 0 to 65535")
     return port
+
+
+def _threads(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= 256:
+        raise argparse.ArgumentTypeError(f"{threads} threads: 1 to 256")
+    return threads
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -14,8 +14,9 @@ PACKAGE = Path(pytest_fastr.__file__).parent
 
 # Lower first. A module may import its own layer and lower ones.
 LAYERS = (
-    ("errors",),
+    ("errors", "eager"),
     ("config", "_native"),
+    ("web",),
     ("mount",),
     ("load",),
     ("gate",),
@@ -23,13 +24,17 @@ LAYERS = (
     ("options", "state"),
     ("perf_load",),
     ("fixtures",),
-    ("load_command", "selftest_command"),
+    ("load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # A child process forked from a running event loop leaves it; the private module is needed nowhere else.
-IMPORTS_INSIDE_FUNCTIONS = {("mount/process.py", "asyncio")}
+IMPORTS_INSIDE_FUNCTIONS = {
+    ("mount/process.py", "asyncio"),
+    ("mount/lanes.py", "fastapi"),
+    ("mount/lanes.py", "pytest_fastr.web"),
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

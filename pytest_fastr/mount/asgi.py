@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_fastr.eager import eager_task
 from pytest_fastr.errors import StartupError
 
 if TYPE_CHECKING:
@@ -28,21 +29,26 @@ class RequestRunner:
     """Makes an asyncio task of every request and says what went wrong in it."""
 
     def __init__(self, app: AsgiApplication, loop: asyncio.AbstractEventLoop) -> None:
-        # Typed as returning anything: what it returns in spite of the protocol is complained about.
-        self._call: Callable[..., Awaitable[Any]] = app
-        self._create_task = loop.create_task
+        self._app = app
+        self._loop = loop
         # asyncio keeps only weak references to tasks.
         self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Called by the engine for every request, between two turns."""
-        task = self._create_task(self._run(scope, receive, send))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.start_app(self._app, scope, receive, send)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def start_app(self, app: AsgiApplication, scope: Scope, receive: Receive, send: Send) -> None:
+        """Has an application serve a request. Most need no more than the first step of their task."""
+        task = eager_task(self._loop, self._run(app, scope, receive, send))
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    # Typed as returning anything: what an application returns in spite of the protocol is complained about.
+    async def _run(self, call: Callable[..., Awaitable[Any]], scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            result: Any = await self._call(scope, receive, send)
+            result: Any = await call(scope, receive, send)
         except asyncio.CancelledError:
             send.finish()
             raise

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_fastr._native import Engine
+from pytest_fastr.config import MountKind
 from pytest_fastr.errors import ConfigError, PortInUseError, StartupError
 from pytest_fastr.mount.asgi import (
     ASGI_VERSION,
@@ -23,6 +24,7 @@ from pytest_fastr.mount.asgi import (
     cancel_all,
     logger,
 )
+from pytest_fastr.mount.lanes import native_side
 from pytest_fastr.mount.loop import EngineEventLoop
 
 DRAIN_POLL_SECONDS = 0.01
@@ -31,6 +33,10 @@ DRAIN_POLL_SECONDS = 0.01
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """How an application is served.
+
+    ``mount``: "asgi" serves an application by its own code; "native" serves the routes of a FastAPI application from
+    compiled lanes where that gives the same answers; "auto" does so for applications of pytest_fastr.web.FastrAPI.
+    ``threads`` is the size of the pool for native handlers that block, None for the default.
 
     ``port`` 0 takes a free one. ``root_path`` is put before every path, as for an application behind a proxy that
     strips it. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see ``_native.Engine``.
@@ -42,6 +48,8 @@ class ServeOptions:
     lifespan: LifespanMode = "auto"
     drain_timeout: float = 10.0
     limits: Mapping[str, float] = field(default_factory=dict)
+    mount: MountKind = "auto"
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,10 @@ class Runtime:
             with contextlib.suppress(RuntimeError):  # closed in between: it has stopped already
                 loop.call_soon_threadsafe(self._request_stop)
 
+    def native_counts(self) -> tuple[int, int, int, int] | None:
+        """See ``_native.Engine.native_counts``."""
+        return self._engine.native_counts()
+
     def _request_stop(self) -> None:
         if self._stop is None or self._hurry is None:
             return
@@ -137,9 +149,13 @@ class Runtime:
             "scheme": "http",
             "root_path": self._options.root_path,
         }
+        native = native_side(self._app, self._options, runner, loop)
         self._engine.mount_asgi(
-            "", runner.start, loop.create_future, template, lifespan.state, root_path=self._options.root_path
-        )
+            "", runner.start, loop.create_future, template, lifespan.state,
+            root_path=self._options.root_path, native=native,
+        )  # fmt: skip
+        if native is not None:
+            native.attach(self._engine)
         try:
             self._engine.listen()
         except OSError as error:
@@ -147,6 +163,8 @@ class Runtime:
         on_ready(address)
         await stopped
         await self._drain(runner, self._hurry)
+        if native is not None:
+            native.close()
         await _unless(self._hurry, lifespan.shutdown())
 
     async def _drain(self, runner: RequestRunner, hurry: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import queue
 import threading
 from types import TracebackType
 
+from pytest_fastr.config import MountKind
 from pytest_fastr.errors import MountError
 from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions
@@ -23,6 +24,7 @@ class Server:
         port: 0 takes a free one; the real one is in :attr:`url`.
         lifespan: run the application's start-up and shutdown.
         root_path: as for an application behind a proxy that strips this prefix.
+        mount: "asgi", or "native" for the compiled routes of a FastAPI application; "auto" is native for FastrAPI.
         startup_timeout: seconds that start-up may take.
 
     Raises:
@@ -37,6 +39,7 @@ class Server:
         port: int = 0,
         lifespan: bool = True,
         root_path: str = "",
+        mount: MountKind = "auto",
         startup_timeout: float = 30.0,
     ) -> None:
         self._app = app
@@ -46,6 +49,7 @@ class Server:
             root_path=root_path,
             lifespan="auto" if lifespan else "off",
             drain_timeout=5.0,
+            mount=mount,
         )
         self._startup_timeout = startup_timeout
         self._runtime: Runtime | None = None
@@ -67,6 +71,13 @@ class Server:
     def port(self) -> int:
         """The real port."""
         return self._require_address().port
+
+    def native_counts(self) -> dict[str, int]:
+        """How many requests the native lanes have served: by compiled handlers, by FastAPI's application of the route
+        (direct), not after all but by the whole application (passed), and, of the compiled ones, those whose response
+        FastAPI had to make (replayed). Empty for other mounts."""
+        counts = self._runtime.native_counts() if self._runtime is not None else None
+        return dict(zip(("compiled", "direct", "passed", "replayed"), counts or (), strict=False))
 
     def _require_address(self) -> Address:
         if self._address is None:

@@ -62,6 +62,7 @@ pub(crate) struct Activity {
     ending: AtomicU8,
     /// The last request was not read to its end.
     unread: AtomicBool,
+    left: AtomicBool,
     task: Mutex<Option<Waker>>,
     /// Has all of its response on the wire, but its application is not done.
     lingering: Mutex<Option<Arc<Exchange>>>,
@@ -123,10 +124,17 @@ impl Activity {
         Poll::Ready(())
     }
 
-    /// The connection is over.
+    /// The client has closed its side, or the connection broke.
+    pub(crate) fn client_left(&self) {
+        self.left.store(true, Relaxed);
+    }
+
+    /// The connection is over. That the engine has closed it, as it was asked to, is no news to an application that has
+    /// more to say than the answer can carry.
     pub(crate) fn end(&self) {
         let lingering = self.lingering().take();
-        if let Some(exchange) = lingering {
+        let cut_off = self.left.load(Relaxed) || self.ending() == Ending::Kill;
+        if let Some(exchange) = lingering.filter(|_| cut_off) {
             exchange.disconnect();
         }
     }
@@ -211,6 +219,7 @@ impl Connections {
             last_write: AtomicU64::new(now),
             ending: AtomicU8::new(Ending::None as u8),
             unread: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             task: Mutex::new(None),
             lingering: Mutex::new(None),
         });

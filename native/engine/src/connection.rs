@@ -257,8 +257,11 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before && self.activity.phase() == Phase::Idle {
+        let came = buffer.filled().len() > before;
+        if came && self.activity.phase() == Phase::Idle {
             self.activity.enter(Phase::Head);
+        } else if !came && result.is_ready() {
+            self.activity.client_left();
         }
         result
     }

@@ -67,6 +67,9 @@ struct State {
     request_ended: bool,
     body_wanted: bool,
     body_waiter: Option<Waker>,
+    /// Up to this many body bytes are gathered before anybody is told of them.
+    gather: usize,
+    gathered: usize,
 
     head: Option<(StatusCode, HeaderMap)>,
     started: bool,
@@ -179,6 +182,38 @@ impl Exchange {
         Poll::Pending
     }
 
+    /// Ready when the whole body has arrived, more than `limit` bytes of it, or the client is gone. Nothing is taken: an
+    /// application that reads afterwards gets all of it.
+    pub fn poll_gathered(self: &Arc<Self>, limit: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.request_ended || state.disconnected || state.ended || state.gathered > limit {
+            return Poll::Ready(());
+        }
+        state.gather = limit;
+        state.body_waiter = Some(cx.waker().clone());
+        state.body_wanted = true;
+        self.notify_connection(&mut state);
+        Poll::Pending
+    }
+
+    /// The whole body, if it has arrived and nobody has taken any of it.
+    pub fn gathered_body(&self) -> Option<Bytes> {
+        let mut state = self.lock();
+        let untouched = state.gathered == state.chunks.iter().map(Bytes::len).sum::<usize>();
+        if !state.request_ended || !untouched {
+            return None;
+        }
+        if state.chunks.len() > 1 {
+            let mut whole = Vec::with_capacity(state.gathered);
+            state
+                .chunks
+                .iter()
+                .for_each(|chunk| whole.extend_from_slice(chunk));
+            state.chunks = VecDeque::from([Bytes::from(whole)]);
+        }
+        state.chunks.front().cloned()
+    }
+
     /// Whether the request's last piece has arrived, taken or not.
     pub fn request_has_ended(&self) -> bool {
         self.lock().request_ended
@@ -213,6 +248,35 @@ impl Exchange {
         state.remaining = if state.bodyless { None } else { length };
         state.head = Some((code, map));
         Ok(())
+    }
+
+    /// Whether a response was begun.
+    pub fn has_started(&self) -> bool {
+        self.lock().started
+    }
+
+    /// Sends a whole response. After a disconnect, or when one was begun already, nothing happens.
+    pub fn answer(self: &Arc<Self>, status: StatusCode, mut headers: HeaderMap, body: Bytes) {
+        let mut state = self.lock();
+        if state.started || state.ended {
+            return;
+        }
+        state.started = true;
+        state.head_released = true;
+        state.ended = true;
+        state.bodyless |= status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        if self.head.method == Method::HEAD {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        state.head = Some((status, headers));
+        if !(body.is_empty() || state.bodyless || state.disconnected) {
+            state.out_bytes = body.len();
+            state.out.push_back(body);
+        }
+        self.notify_connection(&mut state);
+        let waiter = state.body_waiter.take();
+        drop(state);
+        wake(waiter);
     }
 
     /// Sends body bytes; `more = false` completes the response. After a disconnect the bytes go nowhere.
@@ -325,10 +389,15 @@ impl Exchange {
             return;
         }
         let mut state = self.lock();
+        state.gathered += bytes.len();
         state.chunks.push_back(bytes);
-        state.body_wanted = false;
         state.request_ended |= last;
-        let waiter = state.body_waiter.take();
+        state.body_wanted = !last && state.gathered <= state.gather;
+        let waiter = if state.body_wanted {
+            None
+        } else {
+            state.body_waiter.take()
+        };
         drop(state);
         wake(waiter);
     }

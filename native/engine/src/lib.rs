@@ -12,22 +12,30 @@
 mod activity;
 mod app;
 mod body;
+mod classify;
 mod connection;
 mod error;
 mod exchange;
 mod limits;
 mod listener;
+mod pattern;
 mod reactor;
 mod router;
+mod routes;
 mod server;
+mod values;
 
 pub use app::{App, Mount};
+pub use classify::{classify, Fact, Finding, Lane};
 pub use error::{EngineError, ResponseError};
 pub use exchange::{Exchange, Finish, Received, RequestHead};
 pub use limits::Limits;
 pub use listener::Listener;
+pub use pattern::{Convertor, Pattern, Rest, Segment, MAX_PARAMS};
 pub use reactor::{Reactor, Turn, TurnEnd};
 pub use router::{ConstantRoute, Routed, Router};
+pub use routes::{Captures, Found, RouteTable};
 pub use server::Server;
+pub use values::{below_root, decode_path, Given, Param, Reading, Scalar, Source, Unsure, Value};
 
 pub use http::Version;

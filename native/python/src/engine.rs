@@ -1,17 +1,19 @@
 //! `_native.Engine`: an engine driven by an asyncio loop through its selector.
 
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastr_engine::{
-    ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, TurnEnd,
+    ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, Turn, TurnEnd,
 };
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::asgi::{AsgiApp, Batch};
+use crate::asgi::{AsgiApp, Batch, Dispatched};
+use crate::web::{NativeApp, NativeRoutes};
 
 /// One server on one asyncio loop.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -23,6 +25,7 @@ pub(crate) struct Engine {
     server: Mutex<Option<Server>>,
     batch: Arc<Batch>,
     turn: TurnEnd,
+    native: Mutex<Option<Arc<NativeApp>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,6 +72,19 @@ fn limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
 }
 
 impl Engine {
+    fn one_turn(&self, py: Python<'_>, timeout: Option<Duration>, drained: bool) -> PyResult<Turn> {
+        let turn = py.detach(|| {
+            let mut reactor = self.reactor.try_lock().map_err(|_| ())?;
+            Ok(reactor
+                .as_mut()
+                .map(|reactor| reactor.turn(timeout, drained)))
+        });
+        turn.map_err(|()| {
+            PyRuntimeError::new_err("the engine is in a turn already; one loop drives one engine")
+        })?
+        .ok_or_else(closed)
+    }
+
     fn with_server<T>(&self, what: impl FnOnce(&Server) -> T) -> Option<T> {
         lock(&self.server).as_ref().map(what)
     }
@@ -90,6 +106,7 @@ impl Engine {
             server: Mutex::new(None),
             batch: Batch::new(turn.clone()),
             turn,
+            native: Mutex::new(None),
         })
     }
 
@@ -100,7 +117,8 @@ impl Engine {
         Ok((address.ip().to_string(), address.port()))
     }
 
-    #[pyo3(signature = (prefix, start, create_future, template, state=None, root_path=String::new()))]
+    #[pyo3(signature = (prefix, start, create_future, template, state=None, root_path=String::new(), native=None))]
+    #[allow(clippy::too_many_arguments)]
     fn mount_asgi(
         &self,
         prefix: &str,
@@ -109,7 +127,10 @@ impl Engine {
         template: Py<PyDict>,
         state: Option<Py<PyDict>>,
         root_path: String,
+        native: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let native = native.map(NativeApp::new).transpose()?.map(Arc::new);
+        *lock(&self.native) = native.clone();
         let app = AsgiApp {
             start,
             create_future,
@@ -117,6 +138,7 @@ impl Engine {
             state,
             root_path,
             batch: self.batch.clone(),
+            native,
         };
         self.router
             .mount(prefix, Arc::new(app).handle())
@@ -163,26 +185,51 @@ impl Engine {
             .map_err(engine_error)
     }
 
+    /// How many requests on native routes were compiled, direct, passed to the application, and replayed by it.
+    fn native_counts(&self) -> Option<(u64, u64, u64, u64)> {
+        let native = lock(&self.native).clone()?;
+        let counts = &native.counts;
+        let read = |count: &AtomicU64| count.load(Relaxed);
+        Some((
+            read(&counts.compiled),
+            read(&counts.direct),
+            read(&counts.passed),
+            read(&counts.replayed),
+        ))
+    }
+
+    /// Routes that have taken the place of those of `mount_asgi`'s `native`.
+    fn set_native_routes(&self, routes: Py<NativeRoutes>) {
+        if let Some(native) = &*lock(&self.native) {
+            native.set_routes(routes);
+        }
+    }
+
     fn turn(&self, py: Python<'_>, timeout: Option<f64>, drained: bool) -> PyResult<bool> {
         let timeout = match timeout {
             Some(limit) => Some(seconds(limit.max(0.0), "timeout")?),
             None => None,
         };
-        let turn = py.detach(|| {
-            let mut reactor = self.reactor.try_lock().map_err(|_| ())?;
-            Ok(reactor
-                .as_mut()
-                .map(|reactor| reactor.turn(timeout, drained)))
-        });
-        let turn = turn
-            .map_err(|()| {
-                PyRuntimeError::new_err(
-                    "the engine is in a turn already; one loop drives one engine",
-                )
-            })?
-            .ok_or_else(closed)?;
-        self.batch.dispatch(py);
-        Ok(turn.foreign_ready)
+        let native = lock(&self.native).clone();
+        let timers = native.as_ref().and_then(|native| native.timers(py));
+        let began = Instant::now();
+        let mut left = timeout;
+        let mut drained = drained;
+        loop {
+            let turn = self.one_turn(py, left, drained)?;
+            let dispatched = self.batch.dispatch(py)?;
+            // Native routes leave nothing for asyncio to do: no need to go through its loop for them.
+            let go_on = dispatched == Dispatched::Done
+                && !turn.foreign_ready
+                && native
+                    .as_ref()
+                    .is_some_and(|native| native.leaves_loop_alone(py, timers));
+            left = timeout.map(|limit| limit.saturating_sub(began.elapsed()));
+            if !go_on || left.is_some_and(|left| left.is_zero()) {
+                return Ok(turn.foreign_ready);
+            }
+            drained = false;
+        }
     }
 
     fn wake(&self) {

@@ -8,6 +8,7 @@ mod family;
 mod lifeline;
 mod load;
 mod stats;
+mod web;
 
 #[pyo3::pymodule]
 mod _native {
@@ -29,6 +30,12 @@ mod _native {
     use crate::stats::{
         judge_against_sessions, judge_pair, quantile_estimate, run_floor, session_estimate,
         stretch_quantile_estimate, EpochEstimate, JudgeRule, Judgement, SessionEstimate,
+    };
+
+    #[pymodule_export]
+    use crate::web::{
+        classify_route, is_simple_path, note_collection, read_json, write_json, CallDone,
+        NativeRoute, NativeRoutes, PoolCall,
     };
 
     /// Compiled without optimisation: nothing that this build measures means anything.

@@ -4,17 +4,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use fastr_engine::{App, Exchange, TurnEnd};
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::scope::build_scope;
 use super::{Receive, Send};
+use crate::web::{NativeApp, NativeCall};
 
 /// What happened during a turn and concerns Python.
 enum Happened {
     Request(Arc<AsgiExchange>),
     Wake(Arc<AsgiExchange>),
+    /// A request on a native route, with its body if it reads one.
+    Native(Arc<NativeCall>),
+    /// What a handler in the pool returned or raised, for the framework's own code.
+    Settled(Arc<NativeCall>, Py<PyAny>, Py<PyAny>),
+}
+
+/// What a batch was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dispatched {
+    /// Nothing that the event loop has to go on with.
+    Done,
+    /// Tasks were started or futures resolved.
+    ForTheLoop,
 }
 
 /// Collects what happens while the interpreter is detached, so that it is attached once for all of it.
@@ -39,22 +54,62 @@ impl Batch {
         self.turn.request();
     }
 
-    /// Hands everything to Python. An error in one request does not keep the others from being served.
-    pub(crate) fn dispatch(&self, py: Python<'_>) {
+    pub(crate) fn native(&self, call: Arc<NativeCall>) {
+        self.push(Happened::Native(call));
+    }
+
+    pub(crate) fn settle(&self, call: Arc<NativeCall>, value: Py<PyAny>, error: Py<PyAny>) {
+        self.push(Happened::Settled(call, value, error));
+    }
+
+    /// Hands everything to Python. An error in one request does not keep the others from being served; only what is
+    /// meant to end the process is raised, after all of them.
+    pub(crate) fn dispatch(&self, py: Python<'_>) -> PyResult<Dispatched> {
         let happened =
             std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut dispatched = Dispatched::Done;
+        // Asked once a batch: within one nothing else runs than what the batch itself calls.
+        let mut fresh = None;
+        let mut last_word = None;
         for one in happened {
-            let result = match &one {
-                Happened::Request(exchange) => exchange.start(py),
-                Happened::Wake(exchange) => exchange.resume(py),
-            };
-            if let Err(error) = result {
-                error.write_unraisable(py, None);
-                if let Happened::Request(exchange) = &one {
-                    exchange.exchange.finish();
+            let (result, exchange) = match one {
+                Happened::Request(exchange) => {
+                    dispatched = Dispatched::ForTheLoop;
+                    (exchange.start(py), Some(exchange.exchange.clone()))
                 }
+                Happened::Wake(exchange) => {
+                    dispatched = Dispatched::ForTheLoop;
+                    (exchange.resume(py), None)
+                }
+                Happened::Native(call) => {
+                    let fresh = *fresh.get_or_insert_with(|| call.native.is_fresh(py));
+                    let result = call.dispatch(py, fresh).map(|for_the_loop| {
+                        if for_the_loop {
+                            dispatched = Dispatched::ForTheLoop;
+                        }
+                    });
+                    (result, Some(call.exchange.clone()))
+                }
+                Happened::Settled(call, value, error) => {
+                    dispatched = Dispatched::ForTheLoop;
+                    (call.replay(py, value, error), Some(call.exchange.clone()))
+                }
+            };
+            let Err(error) = result else {
+                continue;
+            };
+            if let Some(exchange) = exchange {
+                exchange.finish();
+            }
+            if error.is_instance_of::<PySystemExit>(py)
+                || error.is_instance_of::<PyKeyboardInterrupt>(py)
+            {
+                last_word = Some(error);
+            } else {
+                error.write_unraisable(py, None);
             }
         }
+        last_word.map_or(Ok(dispatched), Err)
     }
 }
 
@@ -71,6 +126,8 @@ pub(crate) struct AsgiApp {
     /// Put before every path, for an application behind a proxy that strips it.
     pub(crate) root_path: String,
     pub(crate) batch: Arc<Batch>,
+    /// The routes that need not go through all of the application.
+    pub(crate) native: Option<Arc<NativeApp>>,
 }
 
 /// The handle that the engine calls; a request is only noted until the turn ends.
@@ -78,13 +135,11 @@ pub(crate) struct AsgiAppHandle(pub(crate) Arc<AsgiApp>);
 
 impl App for AsgiAppHandle {
     fn call(&self, exchange: Arc<Exchange>) {
-        let batch = &self.0.batch;
-        let exchange = Arc::new(AsgiExchange {
-            exchange,
-            app: self.0.clone(),
-            waiting: Mutex::default(),
-        });
-        batch.push(Happened::Request(exchange));
+        if NativeCall::take(&self.0, &exchange) {
+            return;
+        }
+        let exchange = AsgiExchange::new(exchange, self.0.clone());
+        self.0.batch.push(Happened::Request(exchange));
     }
 }
 
@@ -127,11 +182,32 @@ impl Wake for AsgiExchange {
 }
 
 impl AsgiExchange {
-    fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let scope = build_scope(py, &self.app, self.exchange.head())?;
-        let receive = Receive(self.clone());
-        let send = Send(self.clone());
-        self.app.start.bind(py).call1((scope, receive, send))?;
+    pub(crate) fn new(exchange: Arc<Exchange>, app: Arc<AsgiApp>) -> Arc<Self> {
+        Arc::new(Self {
+            exchange,
+            app,
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// Has the application serve the request.
+    pub(crate) fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        self.start_with(py, &self.app.start, [])
+    }
+
+    /// Calls `start(scope, receive, send, *further)`.
+    pub(crate) fn start_with<const N: usize>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        start: &Py<PyAny>,
+        further: [Py<PyAny>; N],
+    ) -> PyResult<()> {
+        let scope = build_scope(py, &self.app, self.exchange.head())?.into_any();
+        let receive = Bound::new(py, Receive(self.clone()))?.into_any();
+        let send = Bound::new(py, Send(self.clone()))?.into_any();
+        let further = further.into_iter().map(|one| one.into_bound(py));
+        let arguments: Vec<_> = [scope, receive, send].into_iter().chain(further).collect();
+        start.bind(py).call1(PyTuple::new(py, arguments)?)?;
         Ok(())
     }
 

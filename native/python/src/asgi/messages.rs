@@ -75,6 +75,11 @@ impl Send {
         }
     }
 
+    /// Whether a response was begun.
+    fn started(&self) -> bool {
+        self.0.exchange.has_started()
+    }
+
     /// The application is done. Returns what was wrong with its response, or None.
     fn finish(&self) -> Option<&'static str> {
         match self.0.exchange.finish() {

@@ -6,5 +6,5 @@ mod messages;
 mod scope;
 
 pub(crate) use awaitable::{Completed, Waiting};
-pub(crate) use exchange::{AsgiApp, Batch};
+pub(crate) use exchange::{AsgiApp, AsgiExchange, Batch, Dispatched};
 pub(crate) use messages::{Receive, Send};

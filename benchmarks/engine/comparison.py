@@ -1,0 +1,119 @@
+"""Ratios of rows: round by round, so that what changed with time stands on both sides of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from records import Record
+
+WITHIN = 0.05
+"""How far the last of many routes may be from the first."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """All rounds of one server on one workload, by round; and the reasons of rounds that went wrong."""
+
+    rounds: dict[int, Record]
+    wrong: tuple[str, ...] = ()
+
+    def middle(self, value: str) -> float | None:
+        """The median over rounds."""
+        values = [record[value] for record in self.rounds.values() if record.get(value) is not None]
+        return median(values) if values else None
+
+    @property
+    def errors(self) -> int:
+        """Requests that failed, in all rounds."""
+        return sum(record.get("errors") or 0 for record in self.rounds.values())
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of the rounds' ratios, with the range of the middle 80 % of them."""
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+    def __str__(self) -> str:
+        spread = f" [{self.low:.2f}, {self.high:.2f}]" if self.rounds > 1 else ""
+        return f"{self.value:.2f}{spread}"
+
+
+def row(records: Iterable[Record]) -> Row:
+    """The records of one server on one workload. A round that went wrong has no number to compare."""
+    good = {record["round"]: record for record in records if record.get("rps") and "wrong" not in record}
+    return Row(good, tuple(dict.fromkeys(record["wrong"] for record in records if "wrong" in record)))
+
+
+def ratio(mine: Row | None, other: Row | None, value: str) -> Ratio | None:
+    """Of the rounds that both have; None without any."""
+    if mine is None or other is None:
+        return None
+    ratios = [
+        mine.rounds[number][value] / other.rounds[number][value]
+        for number in sorted(mine.rounds.keys() & other.rounds.keys())
+        if mine.rounds[number].get(value) and other.rounds[number].get(value)
+    ]
+    if not ratios:
+        return None
+    tenths = quantiles(ratios, n=10, method="inclusive") if len(ratios) > 1 else [ratios[0]]
+    return Ratio(median(ratios), tenths[0], tenths[-1], len(ratios))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What our engine is meant to reach: a ratio of two rows, and a bound of it.
+
+    ``other`` is a server on the same workload; with ``other_workload`` or ``other_placement`` it is our own row there.
+    """
+
+    text: str
+    workloads: tuple[str, ...]
+    other: str
+    value: str = "rps"
+    least: float | None = None
+    most: float | None = None
+    other_workload: tuple[str, str] | None = None
+    """What is replaced in the workload's name, and by what."""
+    placements: tuple[str, ...] = ()
+    """Where our row is from; the other one is then the row with one core."""
+
+
+SYNC = ("W1-sync", "W2-sync", "W3-sync")
+ASYNC = ("W1-async", "W2-async", "W3-async")
+BODIES = ("W4-sync", "W4-async")
+MODELS = ("W4-model-sync", "W4-model-async")
+LAST = ("W5-100k-literal-last", "W5-100k-template-last")
+GOALS = (
+    Goal("at least nginx's requests/s", SYNC[:1] + ASYNC[:1], "nginx", least=1.0),
+    Goal("at most nginx's CPU for a request", SYNC[:1] + ASYNC[:1], "nginx", value="cpu_us", most=1.0),
+    Goal("1.5 times django-bolt", SYNC + ASYNC + BODIES, "django-bolt", least=1.5),
+    Goal("1.5 times django-bolt with msgspec", BODIES + MODELS, "django-bolt-msgspec", least=1.5),
+    Goal("25 times FastAPI, sync handlers", SYNC, "fastapi-uvicorn", least=25.0),
+    Goal("10 times FastAPI, async handlers", ASYNC, "fastapi-uvicorn", least=10.0),
+    Goal("6 times FastAPI, bodies", BODIES + MODELS, "fastapi-uvicorn", least=6.0),
+    Goal(
+        "the last of 100,000 routes as fast as the first (within 5 %)", LAST, "", least=1 - WITHIN, most=1 + WITHIN,
+        other_workload=("last", "first"),
+    ),
+    Goal(
+        "1.5 times as much on a second core, waiting handlers", ("W7",), "", least=1.5,
+        placements=("2 server core(s)", "unpinned"),
+    ),
+)  # fmt: skip
+
+
+def judged(found: Ratio | None, goal: Goal) -> str:
+    """One word or two on a goal. What only the median reaches is said to be that."""
+    if found is None:
+        return "not measured"
+    inside = [
+        (goal.least is None or value >= goal.least) and (goal.most is None or value <= goal.most)
+        for value in (found.value, found.low, found.high)
+    ]
+    return "met" if all(inside) else "met by the median only" if inside[0] else "missed"

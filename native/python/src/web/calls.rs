@@ -1,0 +1,452 @@
+//! One request on a native route: its handler's call, on the loop's thread or in the pool, and its answer.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fastr_engine::{Exchange, Given};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::gc;
+use super::route::{Answer, Compiled, Native, Pass, Run};
+use super::routes::{Matched, NativeApp};
+use crate::asgi::{AsgiApp, AsgiExchange};
+
+/// A body beyond this goes to the application, which can read it piece by piece.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A handler is short if a call of it takes no longer.
+const SHORT: Duration = Duration::from_micros(200);
+
+/// A call on the loop's thread that takes longer sends its handler back to the pool.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// How long the loop waits for a handler on trial, so that it is measured alone with the interpreter.
+const TRIAL_WAIT: Duration = Duration::from_millis(1);
+
+/// A trial: calls that are not counted (imports, caches), then calls of which most must be short.
+const TRIAL_WARM_UP: u8 = 2;
+const TRIAL_CALLS: u8 = 7;
+const TRIAL_SHORT: u8 = 5;
+
+/// What came of a handler's trial so far.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    calls: u8,
+    short: u8,
+    under_way: bool,
+}
+
+impl Trial {
+    /// Notes a call. Returns where the handler runs from now on, once that is decided.
+    fn note(&mut self, took: Duration) -> Option<Run> {
+        self.under_way = false;
+        self.calls += 1;
+        if self.calls <= TRIAL_WARM_UP {
+            return None;
+        }
+        self.short += u8::from(took <= SHORT);
+        let counted = self.calls - TRIAL_WARM_UP;
+        if self.short >= TRIAL_SHORT {
+            Some(Run::Inline)
+        } else if counted - self.short > TRIAL_CALLS - TRIAL_SHORT {
+            Some(Run::Pool)
+        } else {
+            None
+        }
+    }
+}
+
+/// One request on a native route.
+pub(crate) struct NativeCall {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) app: Arc<AsgiApp>,
+    pub(crate) native: Arc<NativeApp>,
+    matched: Matched,
+}
+
+impl Wake for NativeCall {
+    fn wake(self: Arc<Self>) {
+        self.app.batch.clone().native(self);
+    }
+}
+
+impl NativeCall {
+    /// Takes a request, if it belongs to a native route; it is then called as soon as its body is there.
+    pub(crate) fn take(app: &Arc<AsgiApp>, exchange: &Arc<Exchange>) -> bool {
+        let Some(native) = &app.native else {
+            return false;
+        };
+        let Some(matched) = native.find(exchange) else {
+            return false;
+        };
+        if let Native::Compiled(compiled) = &*matched.native {
+            if let Some(answer) = compiled.cached().filter(|_| !matched.stale) {
+                answer.clone().send(exchange);
+                return true;
+            }
+        }
+        let call = Arc::new(Self {
+            exchange: exchange.clone(),
+            app: app.clone(),
+            native: native.clone(),
+            matched,
+        });
+        let waits = call.compiled().is_some_and(Compiled::reads_body) && {
+            let waker = Waker::from(call.clone());
+            let polled = exchange.poll_gathered(MAX_BODY_BYTES, &mut Context::from_waker(&waker));
+            polled.is_pending()
+        };
+        if !waits {
+            app.batch.native(call);
+        }
+        true
+    }
+
+    fn compiled(&self) -> Option<&Compiled> {
+        match &*self.matched.native {
+            Native::Compiled(compiled) => Some(compiled),
+            Native::Direct(_) => None,
+        }
+    }
+
+    /// Serves the request: on the loop's thread, between two turns. `fresh`: the routes are still the application's.
+    /// Returns whether the event loop has got something to do.
+    pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, fresh: bool) -> PyResult<bool> {
+        if !fresh {
+            self.pass(py)?;
+            return Ok(true);
+        }
+        let compiled = match &*self.matched.native {
+            Native::Direct(info) => {
+                let exchange = AsgiExchange::new(self.exchange.clone(), self.app.clone());
+                let params = self.path_params(py)?;
+                self.native.counts.direct.fetch_add(1, Relaxed);
+                exchange.start_with(py, &self.native.direct, [info.clone_ref(py), params])?;
+                return Ok(true);
+            }
+            Native::Compiled(compiled) => compiled,
+        };
+        if self.exchange.is_disconnected() {
+            self.exchange.finish();
+            return Ok(false);
+        }
+        let Ok(values) = self.arguments(py, compiled) else {
+            self.pass(py)?;
+            return Ok(true);
+        };
+        self.native.counts.compiled.fetch_add(1, Relaxed);
+        match compiled.run() {
+            Run::Async => self.start_coroutine(py, compiled, &values),
+            Run::AlwaysInline => self.call_inline(py, compiled, &values, false),
+            Run::Inline => self.call_inline(py, compiled, &values, true),
+            Run::Pool => self.call_in_pool(py, values, None),
+            Run::Trial => {
+                let alone = {
+                    let mut trial = compiled.trial();
+                    !std::mem::replace(&mut trial.under_way, true)
+                };
+                let watch = alone.then(|| Arc::new(Watch::default()));
+                self.call_in_pool(py, values, watch)
+            }
+        }
+    }
+
+    fn arguments<'py>(
+        &self,
+        py: Python<'py>,
+        compiled: &Compiled,
+    ) -> Result<Vec<Bound<'py, PyAny>>, Pass> {
+        let head = self.exchange.head();
+        let body = if compiled.reads_body() {
+            if !is_json(&head.headers) {
+                return Err(Pass);
+            }
+            Some(self.exchange.gathered_body().ok_or(Pass)?)
+        } else {
+            None
+        };
+        let given = Given {
+            path: self.matched.path(&self.exchange),
+            captures: &self.matched.captures,
+            query: head.uri.query().unwrap_or(""),
+            headers: &head.headers,
+        };
+        compiled.arguments(py, &given, body)
+    }
+
+    /// Leaves the request to the application, which has not seen it yet.
+    fn pass(&self, py: Python<'_>) -> PyResult<()> {
+        self.native.counts.passed.fetch_add(1, Relaxed);
+        AsgiExchange::new(self.exchange.clone(), self.app.clone()).start(py)
+    }
+
+    /// Sends what a handler returned, or has the framework say what becomes of it.
+    fn finish(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        result: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let compiled = self.compiled();
+        let answer = match (&result, compiled) {
+            (Ok(value), Some(compiled)) => compiled.answer(py, value, &self.native.plain),
+            _ => None,
+        };
+        if let Some(answer) = answer {
+            if let Some(compiled) = compiled {
+                compiled.cache(&answer);
+            }
+            answer.send(&self.exchange);
+            return Ok(false);
+        }
+        let (value, error) = match result {
+            Ok(value) => (value.unbind(), py.None()),
+            Err(error) => (py.None(), error.into_value(py).into_any()),
+        };
+        self.replay(py, value, error)?;
+        Ok(true)
+    }
+
+    /// Has the framework's own code make the response of a result or an exception.
+    pub(crate) fn replay(
+        &self,
+        py: Python<'_>,
+        value: Py<PyAny>,
+        error: Py<PyAny>,
+    ) -> PyResult<()> {
+        let Some(compiled) = self.compiled() else {
+            return Ok(());
+        };
+        self.native.counts.replayed.fetch_add(1, Relaxed);
+        let params = self.path_params(py)?;
+        let exchange = AsgiExchange::new(self.exchange.clone(), self.app.clone());
+        let info = compiled.info.clone_ref(py);
+        exchange.start_with(py, &self.native.replay, [info, params, value, error])
+    }
+
+    /// The texts of the path's parameters, from left to right.
+    fn path_params(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let path = self.matched.path(&self.exchange);
+        let texts: Vec<_> = (0..)
+            .map_while(|index| self.matched.captures.get(path, index))
+            .collect();
+        Ok(texts.into_pyobject(py)?.into_any().unbind())
+    }
+
+    fn start_coroutine(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        compiled: &Compiled,
+        values: &[Bound<'_, PyAny>],
+    ) -> PyResult<bool> {
+        let coroutine = match compiled.call(py, values) {
+            Ok(coroutine) => coroutine,
+            Err(error) => return self.finish(py, Err(error)),
+        };
+        let task = self.native.begin.bind(py).call1((coroutine,))?;
+        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return self.finish_task(&task);
+        }
+        let done = Bound::new(py, CallDone(self.clone()))?;
+        task.call_method1(intern!(py, "add_done_callback"), (done,))?;
+        Ok(true)
+    }
+
+    fn finish_task(self: &Arc<Self>, task: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = task.py();
+        if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            self.exchange.finish();
+            return Ok(false);
+        }
+        self.finish(py, task.call_method0(intern!(py, "result")))
+    }
+
+    /// Calls a handler that blocks on the loop's own thread, where it sees no running loop, as in any thread.
+    fn call_inline(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        compiled: &Compiled,
+        values: &[Bound<'_, PyAny>],
+        watched: bool,
+    ) -> PyResult<bool> {
+        let set_running_loop = self.native.set_running_loop.bind(py);
+        let collected = gc::spent_ns();
+        let began = Instant::now();
+        set_running_loop.call1((py.None(),))?;
+        let result = in_a_fresh_context(py, || compiled.call(py, values));
+        set_running_loop.call1((self.native.event_loop.bind(py),))?;
+        if watched && began.elapsed() > SLOW {
+            let collecting = Duration::from_nanos(gc::spent_ns() - collected);
+            if began.elapsed().saturating_sub(collecting) > SLOW {
+                compiled.set_run(Run::Pool);
+            }
+        }
+        self.finish(py, result)
+    }
+
+    fn call_in_pool(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        values: Vec<Bound<'_, PyAny>>,
+        watch: Option<Arc<Watch>>,
+    ) -> PyResult<bool> {
+        // SAFETY: the interpreter is attached; the result is a new reference or null with an exception set.
+        let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        let call = PoolCall {
+            call: self.clone(),
+            values: values.into_iter().map(Bound::unbind).collect(),
+            context: context.unbind(),
+            watch: watch.clone(),
+        };
+        if !self.native.submit.bind(py).call1((call,))?.is_truthy()? {
+            too_busy().send(&self.exchange);
+            return Ok(false);
+        }
+        if let Some(watch) = watch {
+            py.detach(|| watch.wait(TRIAL_WAIT));
+        }
+        Ok(false)
+    }
+}
+
+/// The pool's queue is full.
+fn too_busy() -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Answer {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        headers,
+        body: Bytes::from_static(b"Service Unavailable"),
+    }
+}
+
+/// Whether the body is JSON beyond doubt.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(CONTENT_TYPE).iter();
+    let Some(field) = fields.next() else {
+        return false;
+    };
+    let field = field.as_bytes();
+    fields.next().is_none()
+        && (field.eq_ignore_ascii_case(b"application/json")
+            || field.eq_ignore_ascii_case(b"application/json; charset=utf-8")
+            || field.eq_ignore_ascii_case(b"application/json;charset=utf-8"))
+}
+
+/// Runs something in a copy of the current context, as a thread of a pool would.
+fn in_a_fresh_context<T>(py: Python<'_>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    // SAFETY: as above.
+    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+    in_context(&context, run)
+}
+
+fn in_context<T>(context: &Bound<'_, PyAny>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    // SAFETY: `context` is a context object that is not entered anywhere; it is left by the thread that entered it.
+    unsafe {
+        if ffi::PyContext_Enter(context.as_ptr()) < 0 {
+            return Err(PyErr::fetch(context.py()));
+        }
+        let result = run();
+        if ffi::PyContext_Exit(context.as_ptr()) < 0 {
+            return Err(PyErr::fetch(context.py()));
+        }
+        result
+    }
+}
+
+/// Has the loop wait for a call in the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Watch {
+    fn wait(&self, longest: Duration) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .changed
+            .wait_timeout_while(done, longest, |done| !*done);
+        drop(waited);
+    }
+
+    fn set(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A handler's call for a thread of the pool.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct PoolCall {
+    call: Arc<NativeCall>,
+    values: Vec<Py<PyAny>>,
+    context: Py<PyAny>,
+    watch: Option<Arc<Watch>>,
+}
+
+#[pymethods]
+impl PoolCall {
+    /// Runs the handler and answers. What it raises is the client's business, never the thread's.
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(compiled) = self.call.compiled() else {
+            return Ok(());
+        };
+        let values: Vec<_> = self
+            .values
+            .iter()
+            .map(|value| value.bind(py).clone())
+            .collect();
+        let began = Instant::now();
+        let result = in_context(self.context.bind(py), || compiled.call(py, &values));
+        if let Some(watch) = &self.watch {
+            let decided = compiled.trial().note(began.elapsed());
+            if let Some(run) = decided {
+                compiled.set_run(run);
+            }
+            watch.set();
+        }
+        if let Ok(value) = &result {
+            if let Some(answer) = compiled.answer(py, value, &self.call.native.plain) {
+                compiled.cache(&answer);
+                answer.send(&self.call.exchange);
+                return Ok(());
+            }
+        }
+        let (value, error) = match result {
+            Ok(value) => (value.unbind(), py.None()),
+            Err(error) => (py.None(), error.into_value(py).into_any()),
+        };
+        self.call.app.batch.settle(self.call.clone(), value, error);
+        Ok(())
+    }
+
+    /// The call will not run: the server stops.
+    fn drop(&self) {
+        if let Some(watch) = &self.watch {
+            watch.set();
+        }
+        self.call.exchange.finish();
+    }
+}
+
+/// The callback of a task that did not end at once.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct CallDone(Arc<NativeCall>);
+
+#[pymethods]
+impl CallDone {
+    fn __call__(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.finish_task(task).map(|_| ())
+    }
+}

@@ -1,0 +1,13 @@
+//! Native lanes: routes that answer without the application's own stack.
+
+mod calls;
+mod gc;
+mod json;
+mod route;
+mod routes;
+
+pub(crate) use calls::{CallDone, NativeCall, PoolCall};
+pub(crate) use gc::note_collection;
+pub(crate) use json::{read_json, write_json};
+pub(crate) use route::NativeRoute;
+pub(crate) use routes::{classify_route, is_simple_path, NativeApp, NativeRoutes};

@@ -1,0 +1,252 @@
+//! The table that requests are looked up in, and what the routes of one application have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fastr_engine::{
+    below_root, classify, decode_path, Captures, Exchange, Fact, Finding, Pattern, Rest, RouteTable,
+};
+use http::Method;
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use super::json::Models;
+use super::route::{Native, NativeRoute, PlainResponses};
+
+/// What is stored for a route: none leaves its requests to the application.
+type Target = Option<Arc<Native>>;
+
+/// The routes of an application, in its order.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct NativeRoutes {
+    pub(crate) table: RouteTable<Target>,
+    /// Taken off the path before a lookup.
+    root: String,
+    /// The application has changed since.
+    stale: AtomicBool,
+}
+
+#[pymethods]
+impl NativeRoutes {
+    #[new]
+    fn new(capacity: usize, root: String) -> Self {
+        Self {
+            table: RouteTable::with_capacity(capacity),
+            root,
+            stale: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells that the application is no longer what these routes were compiled from.
+    fn invalidate(&self) {
+        self.stale.store(true, Relaxed);
+    }
+
+    /// Adds a route behind all others. `path`: none for one that may take any request; `below`: takes everything under
+    /// the path. `methods`: none for all. `route`: none leaves its requests to the application.
+    #[pyo3(signature = (path, methods, route, *, below=false))]
+    fn add(
+        &self,
+        path: Option<&str>,
+        methods: Option<Vec<String>>,
+        route: Option<&Bound<'_, NativeRoute>>,
+        below: bool,
+    ) -> PyResult<()> {
+        let pattern = match path {
+            None => Pattern::anything(),
+            Some(path) => {
+                let read = if below {
+                    Pattern::below(path)
+                } else {
+                    Pattern::parse(path)
+                };
+                read.ok_or_else(|| {
+                    PyValueError::new_err(format!("path {path:?} does not start with '/'"))
+                })?
+            }
+        };
+        let methods = methods
+            .map(|names| {
+                names
+                    .iter()
+                    .map(|name| Method::from_bytes(name.as_bytes()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .transpose()
+            .map_err(|_| PyValueError::new_err("not a method"))?;
+        let target = route
+            .filter(|_| pattern.rest != Rest::Unknown)
+            .map(|route| route.get().0.clone());
+        self.table.add(&pattern, methods, target);
+        Ok(())
+    }
+
+    fn __len__(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// A native route that a request belongs to.
+pub(crate) struct Matched {
+    pub(crate) native: Arc<Native>,
+    pub(crate) captures: Captures,
+    /// The decoded path, where it differs from the one sent.
+    decoded: Option<String>,
+    /// Where the path below the root path begins in it.
+    from: usize,
+    /// The table was known to be out of date.
+    pub(crate) stale: bool,
+}
+
+impl Matched {
+    /// The path that the captures are parts of.
+    pub(crate) fn path<'a>(&'a self, exchange: &'a Exchange) -> &'a str {
+        let whole = match &self.decoded {
+            Some(decoded) => decoded,
+            None => exchange.head().uri.path(),
+        };
+        &whole[self.from..]
+    }
+}
+
+/// The native side of an application.
+pub(crate) struct NativeApp {
+    routes: Mutex<Arc<Py<NativeRoutes>>>,
+    /// `fresh()`: whether the routes are still those of the application.
+    pub(crate) fresh: Py<PyAny>,
+    /// `begin(coroutine)`: makes a task that has taken its first step.
+    pub(crate) begin: Py<PyAny>,
+    /// `submit(call)`: has the pool run a call; false when its queue is full.
+    pub(crate) submit: Py<PyAny>,
+    /// `replay(scope, receive, send, info, result, error)`.
+    pub(crate) replay: Py<PyAny>,
+    /// `direct(scope, receive, send, info)`.
+    pub(crate) direct: Py<PyAny>,
+    /// `asyncio._set_running_loop`, and the loop.
+    pub(crate) set_running_loop: Py<PyAny>,
+    pub(crate) event_loop: Py<PyAny>,
+    pub(crate) plain: PlainResponses,
+    pub(crate) counts: Counts,
+}
+
+/// How requests on native routes were served.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) compiled: AtomicU64,
+    pub(crate) direct: AtomicU64,
+    pub(crate) passed: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+}
+
+impl NativeApp {
+    /// Takes the members from a Python object that has them as attributes.
+    pub(crate) fn new(side: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let part = |name: &str| side.getattr(name).map(Bound::unbind);
+        let routes: Py<NativeRoutes> = side.getattr("routes")?.extract()?;
+        let exact: Vec<Py<PyType>> = side.getattr("plain_responses")?.extract()?;
+        Ok(Self {
+            routes: Mutex::new(Arc::new(routes)),
+            fresh: part("fresh")?,
+            begin: part("begin")?,
+            submit: part("submit")?,
+            replay: part("replay")?,
+            direct: part("direct")?,
+            set_running_loop: part("set_running_loop")?,
+            event_loop: part("event_loop")?,
+            counts: Counts::default(),
+            plain: PlainResponses {
+                base: side.getattr("response_base")?.extract()?,
+                exact,
+                models: Models {
+                    base: side.getattr("model_base")?.extract()?,
+                    dump: part("dump_model")?,
+                },
+            },
+        })
+    }
+
+    pub(crate) fn set_routes(&self, routes: Py<NativeRoutes>) {
+        *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+
+    /// Whether what was compiled is still what the application would do.
+    pub(crate) fn is_fresh(&self, py: Python<'_>) -> bool {
+        self.fresh
+            .bind(py)
+            .call0()
+            .and_then(|fresh| fresh.is_truthy())
+            .unwrap_or_else(|error| {
+                error.write_unraisable(py, None);
+                false
+            })
+    }
+
+    /// How many timers the event loop has.
+    pub(crate) fn timers(&self, py: Python<'_>) -> Option<usize> {
+        let timers = self.event_loop.bind(py).getattr(intern!(py, "_scheduled"));
+        timers.and_then(|timers| timers.len()).ok()
+    }
+
+    /// Whether the event loop has nothing to run and no timers but those that it had. A handler may have given it some.
+    pub(crate) fn leaves_loop_alone(&self, py: Python<'_>, timers: Option<usize>) -> bool {
+        let event_loop = self.event_loop.bind(py);
+        let idle = || -> PyResult<bool> {
+            let waiting = event_loop.getattr(intern!(py, "_ready"))?.len()?;
+            let stopping = event_loop.getattr(intern!(py, "_stopping"))?.is_truthy()?;
+            Ok(waiting == 0 && !stopping)
+        };
+        timers.is_some() && self.timers(py) == timers && idle().unwrap_or(false)
+    }
+
+    /// The native route of a request, if it has one. Needs no interpreter.
+    pub(crate) fn find(&self, exchange: &Exchange) -> Option<Matched> {
+        let routes = self
+            .routes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let routes = routes.get();
+        let head = exchange.head();
+        let raw = head.uri.path();
+        let decoded = decode_path(raw).ok()?;
+        let path = below_root(&decoded, &routes.root);
+        let found = routes.table.find(&head.method, path)?;
+        Some(Matched {
+            native: found.target?,
+            captures: found.captures,
+            from: decoded.len() - path.len(),
+            stale: routes.stale.load(Relaxed),
+            decoded: match decoded {
+                std::borrow::Cow::Borrowed(_) => None,
+                std::borrow::Cow::Owned(decoded) => Some(decoded),
+            },
+        })
+    }
+}
+
+/// The lane of a route and the reasons why it has no better one, from `(fact, about)` pairs.
+#[pyfunction]
+pub(crate) fn classify_route(
+    facts: Vec<(String, String)>,
+) -> PyResult<(&'static str, Vec<String>)> {
+    let findings = facts
+        .into_iter()
+        .map(|(name, about)| match Fact::named(&name) {
+            Some(fact) => Ok(Finding { fact, about }),
+            None => Err(PyValueError::new_err(format!("no fact {name:?}"))),
+        })
+        .collect::<PyResult<Vec<_>>>()?;
+    let (lane, reasons) = classify(&findings);
+    Ok((
+        lane.name(),
+        reasons.iter().map(ToString::to_string).collect(),
+    ))
+}
+
+/// Whether the engine can tell for certain which requests a path takes.
+#[pyfunction]
+pub(crate) fn is_simple_path(path: &str) -> bool {
+    Pattern::parse(path).is_some_and(|pattern| pattern.rest != Rest::Unknown)
+}

@@ -1,0 +1,69 @@
+"""``FastrAPI``: FastAPI whose routes are served from native lanes where the answer is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from fastapi import FastAPI
+
+from pytest_fastr.web.native import reports
+from pytest_fastr.web.routes import RouteOptions, RouteReport
+
+Run = Literal["trial", "pool", "inline"]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+class FastrAPI(FastAPI):
+    """FastAPI, and all of it: an ASGI application that uvicorn and TestClient run as well.
+
+    On pytest-fastr's own server its routes are compiled. Two options of a route decide how; ``get``, ``post`` and the
+    others take them beside FastAPI's own, and :func:`options` marks the handlers of an ``APIRouter``.
+
+    * ``run``: where a handler that blocks runs. ``"pool"``: in a thread, as FastAPI does it. ``"inline"``: on the event
+      loop's thread, which must not wait. ``"trial"``, the default: in the pool until its first calls have been short,
+      then inline, and back in the pool for good at the first call that takes longer than a millisecond.
+    * ``cache_response=True``: the first answer is every answer. For routes without parameters that return a constant.
+    """
+
+    def lanes(self) -> list[RouteReport]:
+        """The lane of every HTTP route, and why it has no better one."""
+        return reports(self)
+
+
+def options(*, run: Run = "trial", cache_response: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Marks a handler with the options of its route, see :class:`FastrAPI`. Put it below the route's decorator."""
+    if run not in ("trial", "pool", "inline"):
+        raise ValueError(f'run={run!r}: it is "trial", "pool" or "inline"')
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        RouteOptions(run, cache_response).mark(endpoint)
+        return endpoint
+
+    return mark
+
+
+def _with_options(method: str) -> Any:
+    original: Callable[..., Any] = getattr(FastAPI, method)
+
+    def register(
+        self: FastrAPI, path: str, *args: Any, run: Run = "trial", cache_response: bool = False, **kwargs: Any
+    ) -> Callable[[Endpoint], Endpoint]:
+        mark = options(run=run, cache_response=cache_response)
+        decorate = original(self, path, *args, **kwargs)
+
+        def decorator(endpoint: Endpoint) -> Endpoint:
+            if run != "trial" or cache_response:
+                mark(endpoint)
+            decorate(endpoint)
+            return endpoint
+
+        return decorator
+
+    register.__name__, register.__doc__ = method, original.__doc__
+    return register
+
+
+if not TYPE_CHECKING:  # checkers see FastAPI's signatures
+    for _method in ("get", "put", "post", "delete", "options", "head", "patch", "trace", "api_route"):
+        setattr(FastrAPI, _method, _with_options(_method))

@@ -1,0 +1,102 @@
+"""Whether FastAPI is as the compiler of routes knows it: what is not understood is served by FastAPI itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from typing import Any
+
+import fastapi
+import fastapi.dependencies.models
+import fastapi.routing
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRouter
+from starlette.applications import Starlette
+
+# What decides on the answers of a route, over the versions of FastAPI since 0.115. A parameter that is not listed may
+# change them in a way that the compiler does not know.
+HANDLER_PARAMETERS = frozenset({
+    "dependant", "body_field", "status_code", "response_class", "response_field", "response_model_include",
+    "response_model_exclude", "response_model_by_alias", "response_model_exclude_unset",
+    "response_model_exclude_defaults", "response_model_exclude_none", "dependency_overrides_provider",
+    "embed_body_fields", "strict_content_type", "stream_item_field", "is_json_stream", "form_limits",
+})  # fmt: skip
+# Those that a handler always has at hand.
+HANDLER_VARIABLES = frozenset({
+    "dependant", "body_field", "status_code", "response_class", "response_field", "is_coroutine", "embed_body_fields",
+    "response_model_include", "response_model_exclude", "response_model_by_alias", "response_model_exclude_unset",
+    "response_model_exclude_defaults", "response_model_exclude_none",
+})  # fmt: skip
+DEPENDANT_FIELDS = frozenset({
+    "path_params", "query_params", "header_params", "cookie_params", "body_params", "dependencies", "name", "call",
+    "request_param_name", "websocket_param_name", "http_connection_param_name", "response_param_name",
+    "background_tasks_param_name", "security_scopes_param_name", "own_oauth_scopes", "parent_oauth_scopes",
+    "security_requirements", "security_scopes", "use_cache", "path", "scope", "concurrency", "cache_key",
+})  # fmt: skip
+
+# Where tools that watch an application put themselves in between: owner, name, and the module of the original.
+_UNTOUCHED: tuple[tuple[Any, str, str], ...] = (
+    (FastAPI, "__call__", "fastapi.applications"),
+    (Starlette, "__call__", "starlette.applications"),
+    (fastapi.routing, "get_request_handler", "fastapi.routing"),
+    (fastapi.routing, "request_response", "fastapi.routing"),
+    (fastapi.routing, "run_endpoint_function", "fastapi.routing"),
+    (fastapi.routing, "serialize_response", "fastapi.routing"),
+    (fastapi.routing, "jsonable_encoder", "fastapi.encoders"),
+    (fastapi.routing, "solve_dependencies", "fastapi.dependencies.utils"),
+    (JSONResponse, "render", "starlette.responses"),
+    (APIRouter, "__call__", "starlette.routing"),
+)
+
+
+def objection() -> str | None:
+    """Why no route can be compiled with this FastAPI; None when nothing stands against it."""
+    parameters = set(inspect.signature(fastapi.routing.get_request_handler).parameters)
+    if unknown := parameters - HANDLER_PARAMETERS:
+        return f"FastAPI {fastapi.__version__} has {_list(unknown)}, which this version of pytest-fastr does not know"
+    fields = {field.name for field in dataclasses.fields(fastapi.dependencies.models.Dependant)}
+    if unknown := fields - DEPENDANT_FIELDS:
+        return f"FastAPI {fastapi.__version__} has {_list(unknown)}, which this version of pytest-fastr does not know"
+    for owner, name, module in _UNTOUCHED:
+        function = getattr(owner, name, None)
+        if getattr(function, "__module__", None) != module or hasattr(function, "__wrapped__"):
+            return f"{owner.__name__}.{name} is replaced by another tool ({getattr(function, '__module__', '?')})"
+    return None
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def closure(function: Any) -> dict[str, Any]:
+    """The variables that a function has from where it was defined; empty for what is no such function."""
+    cells = getattr(function, "__closure__", None)
+    code = getattr(function, "__code__", None)
+    if not cells or code is None:
+        return {}
+    values = {}
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+    return values
+
+
+def is_defined_in(function: Any, qualified_name: str) -> bool:
+    """Whether this is FastAPI's own inner function of that name."""
+    return (
+        getattr(function, "__module__", None) == "fastapi.routing"
+        and getattr(function, "__qualname__", None) == qualified_name
+    )
+
+
+def is_generator(function: Any) -> bool:
+    """Whether a call of it makes a generator, in either colour."""
+    plain = inspect.unwrap(function)
+    while isinstance(plain, functools.partial):
+        plain = inspect.unwrap(plain.func)
+    called = plain if inspect.isclass(plain) else getattr(plain, "__call__", None)  # noqa: B004
+    return any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in (plain, called))

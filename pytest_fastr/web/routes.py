@@ -1,0 +1,328 @@
+"""An application's routes, compiled: which of them the engine serves, in which lane, and why the others are not.
+
+The analysis is FastAPI's own. What a route does is read from the variables that FastAPI's request handler was made
+with, so that nothing is understood twice, and what is not exactly as expected stays with FastAPI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import fastapi.routing
+from fastapi import FastAPI, params
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
+from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.routing import Host, Mount, Route, WebSocketRoute
+
+from pytest_fastr import _native
+from pytest_fastr.web import known, parameters, responses
+
+# FastAPI keeps included routers as such, in newer versions.
+_IncludedRouter: Any = getattr(fastapi.routing, "_IncludedRouter", ())
+_EffectiveContext: Any = getattr(fastapi.routing, "_EffectiveRouteContext", ())
+
+_CONVERTORS: dict[type[Convertor[Any]], str] = {
+    type(convertor): name
+    for name, convertor in CONVERTOR_TYPES.items()
+    if name in ("str", "path", "int", "float", "uuid")
+}
+
+
+@dataclass(frozen=True)
+class RouteOptions:
+    """How a route is to be served natively; carried by its handler."""
+
+    run: str = "trial"
+    cache_response: bool = False
+
+    def mark(self, endpoint: Any) -> None:
+        """Puts the options on a handler."""
+        setattr(endpoint, _OPTIONS, self)
+
+    @classmethod
+    def of(cls, endpoint: Any) -> RouteOptions:
+        """The options of a handler."""
+        found = getattr(endpoint, _OPTIONS, None)
+        return found if isinstance(found, cls) else cls()
+
+
+_OPTIONS = "_fastr_route_options"
+
+
+@dataclass(frozen=True)
+class RouteReport:
+    """What became of a route. ``reasons``: why it has no better lane; empty in the best one."""
+
+    methods: tuple[str, ...]
+    path: str
+    lane: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RouteInfo:
+    """What is needed to hand a request of a route back to FastAPI.
+
+    ``app``: the route's own ASGI application. ``scope``: what a router adds to the scope when it has matched the route.
+    ``convertors``: of the path's parameters, from left to right. ``outcome``: FastAPI's handler around a result that is
+    there already, for compiled routes.
+    """
+
+    app: Callable[..., Any]
+    scope: Mapping[str, Any]
+    fastapi_scope: Mapping[str, Any]
+    convertors: Mapping[str, Convertor[Any]]
+    outcome: Callable[..., Any] | None = None
+
+
+@dataclass
+class CompiledRoutes:
+    """The table for the engine, and a report for each route."""
+
+    native: _native.NativeRoutes
+    reports: list[RouteReport] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A route with what it is effectively: in an included router, path and dependencies are not its own."""
+
+    route: Any
+    effective: Any
+    fastapi_scope: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compile_routes(app: FastAPI, *, stack_objections: list[tuple[str, str]], root_path: str) -> CompiledRoutes:
+    """``stack_objections``: facts about all of the application, as (fact, about) pairs."""
+    candidates = list(_candidates(app.router))
+    compiled = CompiledRoutes(_native.NativeRoutes(len(candidates), root_path))
+    for candidate in candidates:
+        _add(app, candidate, compiled, stack_objections)
+    return compiled
+
+
+def _candidates(router: APIRouter) -> Iterator[_Candidate]:
+    for route in router.routes:
+        if _IncludedRouter and isinstance(route, _IncludedRouter):
+            yield from _included(route)
+        else:
+            yield _Candidate(route, route)
+
+
+def _included(included: Any) -> Iterator[_Candidate]:
+    if _is_own(type(included.original_router), APIRouter, ("matches", "handle", "app", "__call__")) is None:
+        yield _Candidate(included, None)
+        return
+    for candidate in included.effective_candidates():
+        if isinstance(candidate, _IncludedRouter):
+            yield from _included(candidate)
+        elif candidate.starlette_route is not None:
+            yield _Candidate(candidate.starlette_route, candidate.starlette_route)
+        else:
+            scope = {"included_router": included, "effective_route_context": candidate}
+            limits = bool(getattr(included.include_context, "form_limits", None))
+            yield _Candidate(candidate.original_route, candidate, {**scope, "has_form_limits": limits})
+
+
+def _is_own(kind: type, base: type, methods: tuple[str, ...]) -> type | None:
+    """``kind``, if it is ``base`` or a subclass that has not changed these methods."""
+    if not issubclass(kind, base):
+        return None
+    return kind if all(getattr(kind, name) is getattr(base, name) for name in methods) else None
+
+
+def _add(app: FastAPI, candidate: _Candidate, compiled: CompiledRoutes, objections: list[tuple[str, str]]) -> None:
+    """Puts a route into the table, native or not: one that is not keeps its requests from those behind it."""
+    route, effective = candidate.route, candidate.effective
+    add = compiled.native.add
+    kind = type(route)
+    if kind in (WebSocketRoute, APIWebSocketRoute):
+        return  # takes no HTTP request
+    if kind is Mount:
+        add(route.path if _known_path(route) else None, None, None, below=True)
+        _report(compiled, ("*",), f"{route.path}/...", [("foreign_route", "mounted application")])
+        return
+    if kind is Host or effective is None:
+        add(None, None, None)
+        _report(compiled, ("*",), str(getattr(route, "path", "*")), [("foreign_route", kind.__name__)])
+        return
+    if _is_own(kind, APIRoute, ("matches", "handle", "get_route_handler", "__call__")):
+        _add_api_route(app, candidate, compiled, objections)
+        return
+    if kind is Route:
+        path = route.path if _known_path(route) else None
+        add(path, None if route.methods is None else sorted(route.methods), None)
+        _report(compiled, tuple(sorted(route.methods or "*")), route.path, [("foreign_route", "Starlette route")])
+        return
+    add(None, None, None)
+    _report(compiled, ("*",), str(getattr(effective, "path", "?")), [("foreign_route", f"{kind.__name__}")])
+
+
+def _known_path(route: Any) -> bool:
+    """Whether all convertors of a path are Starlette's own."""
+    return all(type(convertor) in _CONVERTORS for convertor in route.param_convertors.values())
+
+
+def _report(compiled: CompiledRoutes, methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> str:
+    lane, reasons = _native.classify_route(facts)
+    compiled.reports.append(RouteReport(methods, path, lane, tuple(reasons)))
+    return lane
+
+
+def _add_api_route(
+    app: FastAPI, candidate: _Candidate, compiled: CompiledRoutes, objections: list[tuple[str, str]]
+) -> None:
+    effective = candidate.effective
+    methods = tuple(sorted(effective.methods))
+    facts = list(objections)
+    path = effective.path if _known_path(effective) else None
+    if path is None:
+        facts.append(("path", "has a convertor of the application's own"))
+    elif not _native.is_simple_path(path):
+        facts.append(("path", "has a parameter beside other text"))
+    handler = _handler_of(effective, candidate.route)
+    if handler is None:
+        facts.append(("unknown", "its handler is not FastAPI's own, or has a limit for bodies"))
+    route: _native.NativeRoute | None = None
+    if handler is not None:
+        analysis = _Analysis(candidate, handler)
+        facts += analysis.facts
+        lane, _ = _native.classify_route(facts)
+        if lane != "asgi":
+            route = analysis.native(app)
+    _report(compiled, methods, effective.path, facts)
+    compiled.native.add(path, list(methods), route)
+
+
+def _handler_of(effective: Any, route: Any) -> dict[str, Any] | None:
+    """The variables of FastAPI's request handler of a route; None when there is something else in its place."""
+    if not known.is_defined_in(effective.app, "request_response.<locals>.app"):
+        return None
+    function = known.closure(effective.app).get("f")
+    if not known.is_defined_in(function, "get_request_handler.<locals>.app"):
+        return None
+    variables = known.closure(function)
+    variables.setdefault("response_class", variables.get("actual_response_class"))
+    dependant = variables.get("dependant")
+    if known.HANDLER_VARIABLES - variables.keys() or not isinstance(dependant, Dependant):
+        return None
+    if dependant.call is not effective.endpoint:
+        return None
+    return variables
+
+
+class _Analysis:
+    """What a route asks of FastAPI, as facts for the classifier, and its native form."""
+
+    def __init__(self, candidate: _Candidate, handler: Mapping[str, Any]) -> None:
+        self._candidate = candidate
+        self._handler = handler
+        self._dependant: Dependant = handler["dependant"]
+        effective = candidate.effective
+        self._convertors: Mapping[str, Convertor[Any]] = effective.param_convertors
+        names = {name: _CONVERTORS.get(type(one), "") for name, one in self._convertors.items()}
+        self._arguments = [
+            parameters.describe(one, source, names)
+            for source in ("path", "query", "header", "cookie")
+            for one in getattr(self._dependant, f"{source}_params")
+        ]
+        self._answer = responses.describe(handler)
+        self._direct_facts = list(self._what_fastapi_makes())
+        self.facts = [(one.fact, repr(one.name)) for one in self._arguments] + self._direct_facts
+        self._body = self._json_body()
+        if self._body is not None:
+            self.facts.append(("json_body", ""))
+        if self._has_form and candidate.fastapi_scope.get("has_form_limits"):
+            self.facts.append(("observer", "limits for forms"))
+
+    @property
+    def _has_form(self) -> bool:
+        field = self._handler["body_field"]
+        return field is not None and isinstance(field.field_info, params.Form)
+
+    def _what_fastapi_makes(self) -> Iterator[tuple[str, str]]:
+        dependant = self._dependant
+        for one in dependant.dependencies:
+            yield "dependency", str(getattr(one.call, "__name__", None) or type(one.call).__name__)
+        for kind in ("request", "http_connection", "websocket", "response", "background_tasks", "security_scopes"):
+            if name := getattr(dependant, f"{kind}_param_name", None):
+                yield "injected", repr(name)
+        for argument in self._arguments:
+            if argument.native is None:
+                yield "other_param", repr(argument.name)
+        if self._handler["body_field"] is not None and self._json_body() is None:
+            yield "other_body", "a form" if self._has_form else "a body of several parts"
+        if isinstance(self._answer, str):
+            yield "response", self._answer
+        elif known.is_generator(dependant.call):
+            yield "response", "a stream"
+
+    def _json_body(self) -> Any | None:
+        """The field of the one JSON body, if that is all the body there is."""
+        fields = self._dependant.body_params
+        if self._handler["body_field"] is None or self._has_form or self._handler["embed_body_fields"]:
+            return None
+        if len(fields) != 1 or getattr(fields[0].field_info, "embed", None) or fields[0].field_info.validate_default:
+            return None
+        return fields[0]
+
+    def native(self, app: FastAPI) -> _native.NativeRoute:
+        """The form that the engine serves."""
+        if self._direct_facts or isinstance(self._answer, str):
+            return _native.NativeRoute.direct(self._info(app, None))
+        dependant = self._dependant
+        assert dependant.call is not None
+        names = [one.name for one in self._arguments]
+        if self._body is not None:
+            names.append(self._body.name)
+        is_async = self._handler["is_coroutine"]
+        options = RouteOptions.of(dependant.call)
+        return _native.NativeRoute.compiled(
+            dependant.call,
+            self._info(app, _outcome_handler(self._handler)),
+            run="async" if is_async else options.run,
+            names=tuple(names),
+            arguments=[one.native for one in self._arguments if one.native is not None],
+            body=None if self._body is None else parameters.validator(self._body),
+            respond=self._answer.respond,
+            status=self._answer.status,
+            media_type=self._answer.media_type,
+            cache=options.cache_response and not names,
+        )
+
+    def _info(self, app: FastAPI, outcome: Callable[..., Any] | None) -> RouteInfo:
+        route, effective = self._candidate.route, self._candidate.effective
+        scope = {"router": app.router, "endpoint": effective.endpoint, "route": route}
+        fastapi_scope = {name: one for name, one in self._candidate.fastapi_scope.items() if name != "has_form_limits"}
+        return RouteInfo(effective.app, scope, fastapi_scope, self._convertors, outcome)
+
+
+OUTCOME = "pytest_fastr.outcome"
+
+
+def _outcome_handler(handler: Mapping[str, Any]) -> Callable[..., Any]:
+    """FastAPI's handler with this route's response, around an endpoint that returns what another call returned."""
+    original: Dependant = handler["dependant"]
+
+    async def endpoint(request: Any) -> Any:
+        value, error = request.scope[OUTCOME]
+        if error is not None:
+            raise error
+        return value
+
+    for name in ("__name__", "__qualname__", "__module__"):
+        setattr(endpoint, name, getattr(original.call, name, getattr(endpoint, name)))
+    # Where a response does not fit its model, FastAPI's message names the file and line of the endpoint.
+    contexts = getattr(fastapi.routing, "_endpoint_context_cache", None)
+    describe = getattr(fastapi.routing, "_extract_endpoint_context", None)
+    if isinstance(contexts, dict) and describe is not None:
+        contexts[id(endpoint)] = dict(describe(original.call))
+    options = {
+        name: handler[name]
+        for name in known.HANDLER_PARAMETERS & handler.keys() - {"dependant", "body_field", "embed_body_fields"}
+    }
+    dependant = Dependant(call=endpoint, request_param_name="request", path=original.path)
+    return fastapi.routing.request_response(fastapi.routing.get_request_handler(dependant=dependant, **options))
