@@ -131,8 +131,8 @@ def test_a_metric_gated_twice_is_refused() -> None:
         parse_config({"gate": ["cpu", "cpu"]}, "here")
 
 
-def test_a_mount_that_does_not_exist_is_refused_with_the_one_that_does() -> None:
-    with pytest.raises(ConfigError, match="'wsgi'; the mount that exists is \"asgi\""):
+def test_a_mount_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(ConfigError, match="'wsgi'; it must be \"auto\" or \"asgi\" or \"native\""):
         parse_config({"mount": "wsgi"}, "here")
 
 
