@@ -7,6 +7,7 @@
 //! ```text
 //! Listener -> connection (hyper, Activity: timeouts) -> Router -> ConstantRoute
 //!                                                             \-> App  <- Exchange ->
+//!                                                                      <- WebSocket ->
 //! ```
 
 mod activity;
@@ -20,14 +21,20 @@ mod listener;
 mod reactor;
 mod router;
 mod server;
+mod websocket;
+mod websocket_handshake;
+mod websocket_link;
+mod websocket_output;
 
 pub use app::{App, Mount};
-pub use error::{EngineError, ResponseError};
+pub use error::{EngineError, ResponseError, SocketError};
 pub use exchange::{Exchange, Finish, Received, RequestHead};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use reactor::{Reactor, Turn, TurnEnd};
 pub use router::{ConstantRoute, Routed, Router};
 pub use server::Server;
+pub use websocket::{Message, SocketEvent, SocketFinish, SocketStage, WebSocket};
 
 pub use http::Version;
+pub use tungstenite::Utf8Bytes;
