@@ -7,10 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_fastr._native import ClientDisconnected
 from pytest_fastr.errors import StartupError
 
 if TYPE_CHECKING:
-    from pytest_fastr._native import Receive, Send
+    from pytest_fastr._native import Receive, Send, WebsocketSend
 
 Scope = MutableMapping[str, Any]
 AsgiApplication = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -22,10 +23,11 @@ logger = logging.getLogger("pytest_fastr.server")
 CANCEL_SECONDS = 2.0
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.3"}
+WEBSOCKET_ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class RequestRunner:
-    """Makes an asyncio task of every request and says what went wrong in it."""
+    """Makes an asyncio task of every request and every websocket, and says what went wrong in it."""
 
     def __init__(self, app: AsgiApplication, loop: asyncio.AbstractEventLoop) -> None:
         # Typed as returning anything: what it returns in spite of the protocol is complained about.
@@ -34,21 +36,23 @@ class RequestRunner:
         # asyncio keeps only weak references to tasks.
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Called by the engine for every request, between two turns."""
+    def start(self, scope: Scope, receive: Receive, send: Send | WebsocketSend) -> None:
+        """Called by the engine for every request and every websocket, between two turns."""
         task = self._create_task(self._run(scope, receive, send))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send | WebsocketSend) -> None:
         try:
             result: Any = await self._call(scope, receive, send)
         except asyncio.CancelledError:
-            send.finish()
+            send.finish(failed=True)
             raise
-        except BaseException as error:
+        except ClientDisconnected:
             send.finish()
-            logger.error("Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error)
+        except BaseException as error:
+            send.finish(failed=True)
+            logger.error("Exception in ASGI application (%s)", _name(scope), exc_info=error)
             if not isinstance(error, Exception):
                 raise
         else:
@@ -56,11 +60,15 @@ class RequestRunner:
             if result is not None:
                 complaint = f"ASGI application should return None, but returned {result!r}"
             if complaint:
-                logger.error("%s (%s %s)", complaint, scope["method"], scope["path"])
+                logger.error("%s (%s)", complaint, _name(scope))
 
     async def cancel(self) -> None:
         """Cancels what still runs and waits for it."""
         await cancel_all(self.tasks)
+
+
+def _name(scope: Scope) -> str:
+    return f"{scope.get('method', 'WebSocket')} {scope['path']}"
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:

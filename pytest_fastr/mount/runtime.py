@@ -16,6 +16,7 @@ from pytest_fastr.errors import ConfigError, PortInUseError, StartupError
 from pytest_fastr.mount.asgi import (
     ASGI_VERSION,
     CANCEL_SECONDS,
+    WEBSOCKET_ASGI_VERSION,
     AsgiApplication,
     Lifespan,
     LifespanMode,
@@ -137,9 +138,17 @@ class Runtime:
             "scheme": "http",
             "root_path": self._options.root_path,
         }
+        websocket_template = {
+            "type": "websocket",
+            "asgi": WEBSOCKET_ASGI_VERSION,
+            "scheme": "ws",
+            "root_path": self._options.root_path,
+            "extensions": {"websocket.http.response": {}},
+        }
         self._engine.mount_asgi(
-            "", runner.start, loop.create_future, template, lifespan.state, root_path=self._options.root_path
-        )
+            "", runner.start, loop.create_future, template, lifespan.state,
+            root_path=self._options.root_path, websocket_template=websocket_template,
+        )  # fmt: skip
         try:
             self._engine.listen()
         except OSError as error:

@@ -12,7 +12,7 @@ mod stats;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::asgi::{Completed, Receive, Send, Waiting};
+    use crate::asgi::{ClientDisconnected, Completed, Receive, Send, Waiting, WebsocketSend};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use fastr_engine::{App, Exchange, TurnEnd};
+use fastr_engine::{App, Exchange, TurnEnd, WebSocket};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::scope::build_scope;
+use super::websocket::start_websocket;
 use super::{Receive, Send};
 
 /// What happened during a turn and concerns Python.
@@ -66,6 +67,8 @@ pub(crate) struct AsgiApp {
     pub(crate) create_future: Py<PyAny>,
     /// What every scope has in common.
     pub(crate) template: Py<PyDict>,
+    /// What every scope of a websocket has in common; none: websockets are denied.
+    pub(crate) websocket_template: Option<Py<PyDict>>,
     /// The lifespan's state, copied shallowly for every request; none without lifespan.
     pub(crate) state: Option<Py<PyDict>>,
     /// Put before every path, for an application behind a proxy that strips it.
@@ -81,10 +84,26 @@ impl App for AsgiAppHandle {
         let batch = &self.0.batch;
         let exchange = Arc::new(AsgiExchange {
             exchange,
+            socket: None,
             app: self.0.clone(),
             waiting: Mutex::default(),
         });
         batch.push(Happened::Request(exchange));
+    }
+
+    fn websocket(&self, socket: Arc<WebSocket>) {
+        if self.0.websocket_template.is_none() {
+            // Denying fails when the client is gone, who then needs no answer.
+            let _ = socket.close(1000, "");
+            return;
+        }
+        let exchange = Arc::new(AsgiExchange {
+            exchange: socket.exchange().clone(),
+            socket: Some(socket),
+            app: self.0.clone(),
+            waiting: Mutex::default(),
+        });
+        self.0.batch.push(Happened::Request(exchange));
     }
 }
 
@@ -96,7 +115,10 @@ impl AsgiApp {
 
 /// One exchange with the asyncio futures that wait for it.
 pub(crate) struct AsgiExchange {
+    /// The request, or the handshake of a websocket.
     pub(crate) exchange: Arc<Exchange>,
+    /// The websocket that this is, if it is one.
+    pub(super) socket: Option<Arc<WebSocket>>,
     pub(crate) app: Arc<AsgiApp>,
     waiting: Mutex<Vec<(Until, Py<PyAny>)>>,
 }
@@ -128,11 +150,21 @@ impl Wake for AsgiExchange {
 
 impl AsgiExchange {
     fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        if let Some(socket) = &self.socket {
+            return start_websocket(py, self, socket);
+        }
         let scope = build_scope(py, &self.app, self.exchange.head())?;
         let receive = Receive(self.clone());
         let send = Send(self.clone());
         self.app.start.bind(py).call1((scope, receive, send))?;
         Ok(())
+    }
+
+    fn poll_readable(self: &Arc<Self>) -> Poll<()> {
+        self.poll(|cx| match &self.socket {
+            Some(socket) => socket.poll_readable(cx),
+            None => self.exchange.poll_readable(cx),
+        })
     }
 
     /// Polls with this exchange's waker.
@@ -168,7 +200,7 @@ impl AsgiExchange {
         // Room alone says nothing to those who wait for a message: they go on waiting, with the waker armed again.
         let waiting = self.take_waiting();
         let readable = waiting.iter().any(|(until, _)| *until == Until::Message)
-            && self.poll(|cx| self.exchange.poll_readable(cx)).is_ready();
+            && self.poll_readable().is_ready();
         for (until, future) in waiting {
             if until == Until::Message && !readable {
                 self.waiting
