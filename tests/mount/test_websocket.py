@@ -324,11 +324,13 @@ def test_an_application_that_stays_after_a_drain_is_cancelled() -> None:
     assert ended == ["cancelled"]
 
 
-@pytest.mark.parametrize(("limits", "behind", "code"), [
-    ({"max_message_bytes": 1000}, frame(FIN | BINARY, bytes(1000)) + frame(FIN | BINARY, bytes(1001)), 1009),
-    ({"ping_interval": 0.001, "ping_timeout": 0.001}, b"", 1011),
+@pytest.mark.parametrize(("limits", "sent", "answer", "code"), [
+    ({"max_message_bytes": 1000}, bytes(1000), (FIN | BINARY, bytes(1000)), 1009),
+    ({"ping_interval": 0.001, "ping_timeout": 0.001}, None, (FIN | PING, b""), 1011),
 ])  # fmt: skip
-def test_limits_of_messages_and_pings_are_configured(limits: dict[str, float], behind: bytes, code: int) -> None:
+def test_limits_of_messages_and_pings_are_configured(
+    limits: dict[str, float], sent: bytes | None, answer: Any, code: int
+) -> None:
     codes: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -339,9 +341,12 @@ def test_limits_of_messages_and_pings_are_configured(limits: dict[str, float], b
         codes.append(event["code"])
 
     def talk(runtime: Runtime, address: Address) -> None:
-        with RawWebSocket(address.port, behind=behind) as client:
-            first = client.receive()
-            assert first in [(FIN | BINARY, bytes(1000)), (FIN | PING, b"")]
+        with RawWebSocket(address.port) as client:
+            if sent is not None:
+                client.send(BINARY, sent)
+            assert client.receive() == answer
+            if sent is not None:
+                client.send(BINARY, sent + b"x")
             opcode, payload = client.receive() or (0, b"")
             assert (opcode, payload[:2]) == (FIN | CLOSE, code.to_bytes(2, "big"))
 

@@ -280,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Heard::End;
             }
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => self.stage = Stage::Ending,
-            Err(error @ Error::Capacity(_)) => self.fail(cx, TOO_BIG, &error.to_string()),
+            Err(Error::Capacity(_)) => self.fail(cx, TOO_BIG, "message too big"),
             Err(Error::Utf8(_)) => self.fail(cx, NOT_TEXT, "invalid UTF-8"),
             Err(error) => self.fail(cx, PROTOCOL_ERROR, &error.to_string()),
         }
