@@ -4,8 +4,26 @@
 
 mod support;
 
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Once;
+
 use support::frames::{frame, FIN, HANDSHAKE, TEXT};
 use support::sockets::{echoing, opened};
+
+/// A panic ends its connection's task and nothing else, so it has to be counted to be seen.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            default(info);
+        }));
+    });
+}
 
 /// Pseudo-random numbers (xorshift), the same in every run.
 struct Dice(u64);
@@ -51,6 +69,7 @@ impl Dice {
 
 #[test]
 fn random_frames_panic_nothing_and_the_server_serves_on() {
+    count_panics();
     let (served, told) = echoing(|limits| limits.max_message_bytes = 100_000);
     let mut bystander = opened(&served);
     let mut dice = Dice(0x5eed_1234_5678_9abc);
@@ -75,10 +94,12 @@ fn random_frames_panic_nothing_and_the_server_serves_on() {
         }
     }
     served.until(|served| served.server.open_connections() == 1);
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }
 
 #[test]
 fn random_handshakes_panic_nothing() {
+    count_panics();
     let (served, _) = echoing(|_| {});
     let mut dice = Dice(0xfeed_1234_5678_9abc);
     for _ in 0..400 {
@@ -95,4 +116,5 @@ fn random_handshakes_panic_nothing() {
     }
     served.until(|served| served.server.open_connections() == 0);
     opened(&served);
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }

@@ -61,7 +61,8 @@ pub(crate) fn gone(code: u16, reason: &str) -> SocketEvent {
 
 pub(crate) async fn echo_until_gone(socket: Arc<WebSocket>, tell: Sender<SocketEvent>) {
     assert_eq!(event(&socket).await, SocketEvent::Connect);
-    accept(&socket);
+    // A client that has left already is the next event.
+    let _ = socket.accept(None, std::iter::empty());
     loop {
         match event(&socket).await {
             SocketEvent::Message(message) => {
@@ -71,7 +72,8 @@ pub(crate) async fn echo_until_gone(socket: Arc<WebSocket>, tell: Sender<SocketE
             last => {
                 // Asking again is answered the same.
                 assert_eq!(event(&socket).await, last);
-                tell.send(last).unwrap();
+                // Not every test listens.
+                let _ = tell.send(last);
                 return;
             }
         }
