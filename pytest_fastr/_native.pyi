@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, TypeAlias, final
 __all__ = [
     "DEBUG_BUILD",
     "Answer",
+    "CallDone",
+    "ClientDisconnected",
     "Completed",
     "ConnectionPlan",
     "Engine",
@@ -23,8 +25,11 @@ __all__ = [
     "JudgeRule",
     "Judgement",
     "LoadResult",
+    "NativeRoute",
+    "NativeRoutes",
     "Pacing",
     "PairedResult",
+    "PoolCall",
     "Progress",
     "Receive",
     "Request",
@@ -36,12 +41,17 @@ __all__ = [
     "Target",
     "Waiting",
     "WarmUpResult",
+    "WebsocketSend",
+    "classify_route",
     "end_family",
+    "is_simple_path",
     "judge_against_sessions",
     "judge_pair",
     "measure_floor",
+    "note_collection",
     "once",
     "quantile_estimate",
+    "read_json",
     "run_floor",
     "run_load",
     "run_paired",
@@ -49,6 +59,7 @@ __all__ = [
     "stretch_quantile_estimate",
     "warm_up",
     "watch_lifeline",
+    "write_json",
 ]
 
 DEBUG_BUILD: Final[bool]
@@ -63,7 +74,8 @@ class Engine:
     """An HTTP engine driven by one asyncio loop.
 
     Keyword arguments are limits: ``max_connections``, ``header_timeout``, ``body_timeout``, ``idle_timeout``,
-    ``write_timeout`` (seconds), ``max_body_bytes``, ``max_head_bytes``, ``max_headers``, ``write_buffer_bytes``.
+    ``write_timeout`` (seconds), ``max_body_bytes``, ``max_head_bytes``, ``max_headers``, ``write_buffer_bytes``. Of
+    websockets: ``max_message_bytes``, ``ping_interval``, ``ping_timeout`` (0: off), ``close_timeout`` (seconds).
     """
 
     def __new__(cls, **limits_given: float) -> Engine: ...
@@ -73,17 +85,20 @@ class Engine:
     def mount_asgi(
         self,
         prefix: str,
-        start: Callable[[dict[str, Any], Receive, Send], None],
+        start: Callable[[dict[str, Any], Receive, Any], None],
         create_future: Callable[[], Any],
         template: dict[str, Any],
         state: dict[str, Any] | None = None,
         root_path: str = ...,
+        websocket_template: dict[str, Any] | None = None,
         native: Any = None,
     ) -> None:
         """Sends everything at or below ``prefix`` to ``start(scope, receive, send)``, called between turns.
 
-        ``template`` holds what every scope has in common; ``state`` is copied into each scope. ``native`` is a
-        ``web.native.NativeSide``, whose routes are served without ``start``.
+        ``template`` holds what every scope has in common, ``websocket_template`` what every scope of a websocket has
+        (None: websockets are denied with 403); ``state`` is copied into each scope. ``send`` is a :class:`Send` or, of
+        a websocket, a :class:`WebsocketSend`. ``native`` is a ``web.native.NativeSide``, whose routes are served
+        without ``start``.
         """
 
     def native_counts(self) -> tuple[int, int, int, int] | None:
@@ -126,7 +141,7 @@ class Engine:
 
 @final
 class Receive:
-    """ASGI's ``receive`` of one request."""
+    """ASGI's ``receive`` of one request or websocket."""
 
     def __call__(self) -> Waiting: ...
 
@@ -140,8 +155,23 @@ class Send:
     def started(self) -> bool:
         """Whether a response was begun."""
 
-    def finish(self) -> str | None:
+    def finish(self, failed: bool = False) -> str | None:
         """The application is done with this request. Returns what was wrong with its response, or None."""
+
+@final
+class WebsocketSend:
+    """ASGI's ``send`` of one websocket."""
+
+    def __call__(self, message: Any) -> Completed | Waiting:
+        """Raises RuntimeError for messages out of order and what the protocol cannot say, TypeError for values of a
+        wrong type, ClientDisconnected when the client is gone."""
+
+    def finish(self, failed: bool = False) -> str | None:
+        """The application is done: a websocket that is open is closed with 1000 (``failed``: 1011). Returns what was
+        wrong, or None."""
+
+class ClientDisconnected(OSError):
+    """A websocket's client is gone: nothing can be sent to it."""
 
 @final
 class NativeRoutes:

@@ -132,7 +132,7 @@ def test_a_metric_gated_twice_is_refused() -> None:
 
 
 def test_a_mount_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ConfigError, match="'wsgi'; it must be \"auto\" or \"asgi\" or \"native\""):
+    with pytest.raises(ConfigError, match='\'wsgi\'; it must be "auto" or "asgi" or "native"'):
         parse_config({"mount": "wsgi"}, "here")
 
 

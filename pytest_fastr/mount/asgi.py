@@ -7,11 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_fastr._native import ClientDisconnected
 from pytest_fastr.eager import eager_task
 from pytest_fastr.errors import StartupError
 
 if TYPE_CHECKING:
-    from pytest_fastr._native import Receive, Send
+    from pytest_fastr._native import Receive, Send, WebsocketSend
 
 Scope = MutableMapping[str, Any]
 AsgiApplication = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -23,10 +24,11 @@ logger = logging.getLogger("pytest_fastr.server")
 CANCEL_SECONDS = 2.0
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.3"}
+WEBSOCKET_ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class RequestRunner:
-    """Makes an asyncio task of every request and says what went wrong in it."""
+    """Makes an asyncio task of every request and every websocket, and says what went wrong in it."""
 
     def __init__(self, app: AsgiApplication, loop: asyncio.AbstractEventLoop) -> None:
         self._app = app
@@ -34,11 +36,11 @@ class RequestRunner:
         # asyncio keeps only weak references to tasks.
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Called by the engine for every request, between two turns."""
+    def start(self, scope: Scope, receive: Receive, send: Send | WebsocketSend) -> None:
+        """Called by the engine for every request and every websocket, between two turns."""
         self.start_app(self._app, scope, receive, send)
 
-    def start_app(self, app: AsgiApplication, scope: Scope, receive: Receive, send: Send) -> None:
+    def start_app(self, app: AsgiApplication, scope: Scope, receive: Receive, send: Send | WebsocketSend) -> None:
         """Has an application serve a request. Most need no more than the first step of their task."""
         task = eager_task(self._loop, self._run(app, scope, receive, send))
         if not task.done():
@@ -46,15 +48,19 @@ class RequestRunner:
             task.add_done_callback(self.tasks.discard)
 
     # Typed as returning anything: what an application returns in spite of the protocol is complained about.
-    async def _run(self, call: Callable[..., Awaitable[Any]], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(
+        self, call: Callable[..., Awaitable[Any]], scope: Scope, receive: Receive, send: Send | WebsocketSend
+    ) -> None:
         try:
             result: Any = await call(scope, receive, send)
         except asyncio.CancelledError:
-            send.finish()
+            send.finish(failed=True)
             raise
-        except BaseException as error:
+        except ClientDisconnected:
             send.finish()
-            logger.error("Exception in ASGI application (%s %s)", scope["method"], scope["path"], exc_info=error)
+        except BaseException as error:
+            send.finish(failed=True)
+            logger.error("Exception in ASGI application (%s)", _name(scope), exc_info=error)
             if not isinstance(error, Exception):
                 raise
         else:
@@ -62,11 +68,15 @@ class RequestRunner:
             if result is not None:
                 complaint = f"ASGI application should return None, but returned {result!r}"
             if complaint:
-                logger.error("%s (%s %s)", complaint, scope["method"], scope["path"])
+                logger.error("%s (%s)", complaint, _name(scope))
 
     async def cancel(self) -> None:
         """Cancels what still runs and waits for it."""
         await cancel_all(self.tasks)
+
+
+def _name(scope: Scope) -> str:
+    return f"{scope.get('method', 'WebSocket')} {scope['path']}"
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -17,6 +17,7 @@ from pytest_fastr.errors import ConfigError, PortInUseError, StartupError
 from pytest_fastr.mount.asgi import (
     ASGI_VERSION,
     CANCEL_SECONDS,
+    WEBSOCKET_ASGI_VERSION,
     AsgiApplication,
     Lifespan,
     LifespanMode,
@@ -149,10 +150,17 @@ class Runtime:
             "scheme": "http",
             "root_path": self._options.root_path,
         }
+        websocket_template = {
+            "type": "websocket",
+            "asgi": WEBSOCKET_ASGI_VERSION,
+            "scheme": "ws",
+            "root_path": self._options.root_path,
+            "extensions": {"websocket.http.response": {}},
+        }
         native = native_side(self._app, self._options, runner, loop)
         self._engine.mount_asgi(
             "", runner.start, loop.create_future, template, lifespan.state,
-            root_path=self._options.root_path, native=native,
+            root_path=self._options.root_path, websocket_template=websocket_template, native=native,
         )  # fmt: skip
         if native is not None:
             native.attach(self._engine)

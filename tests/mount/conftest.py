@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pytest_fastr import Server
 from pytest_fastr.mount import AppRef, Launch, ServeOptions, ServerProcess, spawn
 
 APPS = Path(__file__).parents[1] / "apps"
@@ -115,3 +116,10 @@ def both_servers() -> Iterator[Callable[..., tuple[int, int]]]:
             return running[key]
 
         yield serve
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], int]]:
+    """Serves an application from a thread of this process until the test ends. Returns its port."""
+    with contextlib.ExitStack() as stack:
+        yield lambda app: stack.enter_context(Server(app, lifespan=False)).port

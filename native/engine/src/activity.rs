@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::websocket_handshake::Upgrade;
 use crate::{Exchange, Limits};
 
 /// How often timeouts are looked at.
@@ -36,6 +37,12 @@ pub(crate) enum Phase {
     Body,
     /// All is said; what the client still sends is thrown away until it closes.
     Closing,
+    /// A websocket, on which nobody need say anything for the time between two pings.
+    Open,
+    /// A websocket whose client owes a pong.
+    Pinged,
+    /// A websocket that the application has closed; the client's close frame is to come.
+    Parting,
 }
 
 /// Why a connection must end.
@@ -60,16 +67,27 @@ pub(crate) struct Activity {
     write_stalled: AtomicBool,
     last_write: AtomicU64,
     ending: AtomicU8,
+    /// The time of this phase is over, which its websocket decides about.
+    nudged: AtomicBool,
     /// The last request was not read to its end.
     unread: AtomicBool,
     left: AtomicBool,
     task: Mutex<Option<Waker>>,
     /// Has all of its response on the wire, but its application is not done.
     lingering: Mutex<Option<Arc<Exchange>>>,
+    /// The websocket that this connection becomes when hyper is done with it.
+    upgrade: Mutex<Option<Upgrade>>,
+}
+
+/// What to do about a phase that has lasted too long.
+enum Overdue {
+    End(Ending),
+    Nudge,
 }
 
 impl Activity {
     pub(crate) fn enter(&self, phase: Phase) {
+        self.nudged.store(false, Relaxed);
         self.phase.store(phase as u8, Relaxed);
         self.since.store(self.clock.load(Relaxed), Relaxed);
     }
@@ -80,7 +98,10 @@ impl Activity {
             1 => Phase::Head,
             2 => Phase::Serving,
             3 => Phase::Body,
-            _ => Phase::Closing,
+            4 => Phase::Closing,
+            5 => Phase::Open,
+            6 => Phase::Pinged,
+            _ => Phase::Parting,
         }
     }
 
@@ -98,6 +119,25 @@ impl Activity {
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn has_unread(&self) -> bool {
         self.unread.load(Relaxed) || self.phase() == Phase::Head
+    }
+
+    /// Whether the time of a websocket's phase is over; told once.
+    pub(crate) fn take_nudge(&self) -> bool {
+        self.nudged.swap(false, Relaxed)
+    }
+
+    fn upgrade(&self) -> MutexGuard<'_, Option<Upgrade>> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a websocket until hyper is done with its handshake.
+    pub(crate) fn keep_upgrade(&self, upgrade: Upgrade) {
+        let before = self.upgrade().replace(upgrade);
+        drop(before);
+    }
+
+    pub(crate) fn take_upgrade(&self) -> Option<Upgrade> {
+        self.upgrade().take()
     }
 
     fn lingering(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
@@ -137,6 +177,7 @@ impl Activity {
         if let Some(exchange) = lingering.filter(|_| cut_off) {
             exchange.disconnect();
         }
+        drop(self.take_upgrade());
     }
 
     pub(crate) fn ending(&self) -> Ending {
@@ -151,13 +192,28 @@ impl Activity {
     /// Gives an order; a stronger one already given stays.
     pub(crate) fn order(&self, ending: Ending) {
         if self.ending.fetch_max(ending as u8, Relaxed) < ending as u8 {
-            let task = self
-                .task
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            if let Some(task) = task {
-                task.wake();
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    fn act(&self, overdue: &Overdue) {
+        match overdue {
+            Overdue::End(ending) => self.order(*ending),
+            Overdue::Nudge => {
+                if !self.nudged.swap(true, Relaxed) {
+                    self.wake();
+                }
             }
         }
     }
@@ -170,7 +226,7 @@ impl Activity {
         }
     }
 
-    fn overdue(&self, now: u64, limits: &Limits) -> Option<Ending> {
+    fn overdue(&self, now: u64, limits: &Limits) -> Option<Overdue> {
         let longer = |since: u64, limit: Duration| {
             let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
             now.saturating_sub(since) > limit.saturating_add(MAX_STEP_MS)
@@ -179,15 +235,23 @@ impl Activity {
         let last_write = self.last_write.load(Relaxed);
         let stalled = self.write_stalled.load(Relaxed);
         if stalled && longer(last_write, limits.write_timeout) {
-            return Some(Ending::Kill);
+            return Some(Overdue::End(Ending::Kill));
         }
+        // A websocket's limits may be off.
+        let nudge =
+            |limit: Duration| (!limit.is_zero() && longer(since, limit)).then_some(Overdue::Nudge);
+        let kill = |is_over: bool| is_over.then_some(Overdue::End(Ending::Kill));
         match self.phase() {
             // The last response may still be on its way.
-            Phase::Idle => (!stalled && longer(since.max(last_write), limits.idle_timeout))
-                .then_some(Ending::Kill),
-            Phase::Head => longer(since, limits.header_timeout).then_some(Ending::Kill),
-            Phase::Closing => longer(since, CLOSING_TIMEOUT).then_some(Ending::Kill),
-            Phase::Body => longer(since, limits.body_timeout).then_some(Ending::BodyTimeout),
+            Phase::Idle => kill(!stalled && longer(since.max(last_write), limits.idle_timeout)),
+            Phase::Head => kill(longer(since, limits.header_timeout)),
+            Phase::Closing => kill(longer(since, CLOSING_TIMEOUT)),
+            Phase::Parting => kill(longer(since, limits.close_timeout)),
+            Phase::Body => {
+                longer(since, limits.body_timeout).then_some(Overdue::End(Ending::BodyTimeout))
+            }
+            Phase::Open => nudge(limits.ping_interval),
+            Phase::Pinged => nudge(limits.ping_timeout),
             Phase::Serving => None,
         }
     }
@@ -218,10 +282,12 @@ impl Connections {
             write_stalled: AtomicBool::new(false),
             last_write: AtomicU64::new(now),
             ending: AtomicU8::new(Ending::None as u8),
+            nudged: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             left: AtomicBool::new(false),
             task: Mutex::new(None),
             lingering: Mutex::new(None),
+            upgrade: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Relaxed);
         self.lock().insert(id, activity.clone());
@@ -269,10 +335,10 @@ impl Connections {
         let overdue: Vec<_> = self
             .lock()
             .values()
-            .filter_map(|one| one.overdue(now, limits).map(|end| (one.clone(), end)))
+            .filter_map(|one| one.overdue(now, limits).map(|what| (one.clone(), what)))
             .collect();
-        for (activity, ending) in overdue {
-            activity.order(ending);
+        for (activity, what) in overdue {
+            activity.act(&what);
         }
     }
 }
@@ -320,6 +386,29 @@ mod tests {
         let (_, activity) = connections.add();
         activity.enter(Phase::Serving);
         assert_eq!(ordered_after(&connections, &activity), None);
+    }
+
+    #[test]
+    fn a_websocket_is_nudged_and_never_killed_for_its_silence() {
+        let connections = Connections::default();
+        let (_, activity) = connections.add();
+        let limits = Limits {
+            ping_interval: LIMIT,
+            ping_timeout: Duration::ZERO,
+            ..limits()
+        };
+        activity.enter(Phase::Open);
+        let after = (1..=50).find(|_| {
+            connections.sweep(100, &limits);
+            activity.take_nudge()
+        });
+        assert!(after.is_some_and(|count| (10..=14).contains(&count)));
+        activity.enter(Phase::Pinged);
+        for _ in 0..50 {
+            connections.sweep(100, &limits);
+            assert!(!activity.take_nudge());
+        }
+        assert_eq!(activity.ending(), Ending::None);
     }
 
     #[test]

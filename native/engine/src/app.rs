@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::Exchange;
+use crate::{Exchange, WebSocket};
 
 /// Answers requests.
 ///
@@ -11,6 +11,12 @@ use crate::Exchange;
 pub trait App: Send + Sync + 'static {
     /// A request has arrived. Its body may still be on the way.
     fn call(&self, exchange: Arc<Exchange>);
+
+    /// A client wants a websocket. Without an implementation it is denied with 403.
+    fn websocket(&self, socket: Arc<WebSocket>) {
+        // Denying fails when the client is gone, who then needs no answer.
+        let _ = socket.close(1000, "");
+    }
 }
 
 /// An application at a path prefix.

@@ -15,6 +15,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,7 +23,11 @@ use tokio::net::TcpStream;
 use crate::activity::{Activity, Ending, Phase};
 use crate::body::{known, refusal, Pump, ResponseBody};
 use crate::router::Routed;
-use crate::{Exchange, Limits, RequestHead, Router, TurnEnd};
+use crate::websocket_handshake::{
+    accept_key, asks_for_websocket, handshake_refusal, Handshake, Upgrade,
+};
+use crate::websocket_link::Link;
+use crate::{Exchange, Limits, RequestHead, Router, TurnEnd, WebSocket};
 
 /// The smallest read buffer that hyper works with.
 const MIN_HEAD_BYTES: usize = 8192;
@@ -65,7 +70,8 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, activity: Arc<
                 closing: false,
             }),
             service,
-        );
+        )
+        .with_upgrades();
     let mut connection = pin!(connection);
     let mut draining = false;
     // How a connection ended is the client's business: resets and half requests are no news to a server.
@@ -80,6 +86,44 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, activity: Arc<
             _ => {}
         }
         connection.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+    if let Some(upgrade) = activity.take_upgrade() {
+        serve_upgraded(upgrade, &shared.limits, &activity).await;
+    }
+}
+
+/// Serves a connection that hyper is done with, whose last request asked for a websocket.
+async fn serve_upgraded(mut upgrade: Upgrade, limits: &Limits, activity: &Arc<Activity>) {
+    let Some(Ok(parts)) = upgrade
+        .connection()
+        .map(|upgraded| upgraded.downcast::<TokioIo<Watched>>())
+    else {
+        return;
+    };
+    let mut stream = parts.io.into_inner();
+    if !upgrade.socket().was_accepted() {
+        // A client that has sent messages already would lose the answer to a reset.
+        activity.set_unread(true);
+        until_killed(activity, |cx| {
+            Pin::new(&mut stream).poll_shutdown(cx).map(|_| ())
+        })
+        .await;
+        return;
+    }
+    let socket = upgrade.socket().clone();
+    let mut link = Link::new(stream, &parts.read_buf, socket, activity.clone(), limits);
+    until_killed(activity, |cx| link.poll(cx)).await;
+}
+
+/// Polls as long as the connection may live.
+async fn until_killed(activity: &Activity, mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>) {
+    poll_fn(|cx| {
+        activity.register(cx.waker());
+        if activity.ending() == Ending::Kill {
+            return Poll::Ready(());
+        }
+        poll(cx)
     })
     .await;
 }
@@ -98,7 +142,7 @@ impl Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, request: Request<Incoming>) -> Respond {
         self.activity.enter(Phase::Serving);
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         self.activity.set_unread(!incoming.is_end_stream());
         if let Some(status) = objection(&parts) {
             return Respond::refuse(status, &self.activity);
@@ -121,6 +165,18 @@ impl Service<Request<Incoming>> for ConnectionService {
         if announced.is_some_and(|length| length > limits.max_body_bytes) {
             return Respond::refuse(StatusCode::PAYLOAD_TOO_LARGE, &self.activity);
         }
+        let opening = if asks_for_websocket(&parts) {
+            let upgrade = parts.extensions.remove::<OnUpgrade>();
+            match accept_key(&parts, !incoming.is_end_stream()) {
+                Ok(key) => upgrade.map(|upgrade| (upgrade, key)),
+                Err(status) => {
+                    let refusal = handshake_refusal(status, self.activity.clone());
+                    return Respond::Ready(Some(refusal));
+                }
+            }
+        } else {
+            None
+        };
         let asks_first = parts.headers.contains_key(EXPECT);
         let head = RequestHead {
             method: parts.method,
@@ -132,6 +188,12 @@ impl Service<Request<Incoming>> for ConnectionService {
             mount,
         };
         let exchange = Exchange::new(head, self.shared.turn.clone(), limits.write_buffer_bytes);
+        if let Some((upgrade, key)) = opening {
+            let socket = WebSocket::new(exchange, limits.write_buffer_bytes);
+            self.activity
+                .keep_upgrade(Upgrade::new(socket.clone(), upgrade));
+            return Respond::Handshake(Handshake::new(socket, self.activity.clone(), key));
+        }
         let incoming = if incoming.is_end_stream() {
             // An application that asks for the body of a bodyless request gets one empty, last piece.
             exchange.push_body(bytes::Bytes::new(), true);
@@ -193,6 +255,7 @@ enum Respond {
         /// before is done: one connection's requests are served one after the other.
         call: Option<(Arc<Exchange>, Arc<Activity>)>,
     },
+    Handshake(Box<Handshake>),
 }
 
 impl Respond {
@@ -209,6 +272,7 @@ impl Future for Respond {
             Self::Ready(response) => Poll::Ready(Ok(response
                 .take()
                 .expect("hyper polls a finished future no more"))),
+            Self::Handshake(handshake) => handshake.poll_response(cx),
             Self::Pump { pump, call } => {
                 if let Some((exchange, activity)) = call.take() {
                     if activity.poll_alone(cx).is_pending() {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::SocketStage;
+
 /// Why a server could not be set up or driven.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -74,4 +76,30 @@ pub enum ResponseError {
     /// Fewer bytes than content-length announced.
     #[error("response content is shorter than its content-length")]
     TooShort,
+}
+
+/// The payload of a control frame holds two bytes of code and this many of reason.
+pub(crate) const MAX_REASON_BYTES: usize = 123;
+
+/// What an application may not do with its websocket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// The client is gone: there is nobody to send to.
+    #[error("the client has disconnected")]
+    Disconnected,
+    /// Not at this stage.
+    #[error("a websocket cannot do this when it is {0:?}")]
+    Stage(SocketStage),
+    /// A close code that must not be sent.
+    #[error("{0} is not a close code that may be sent")]
+    CloseCode(u32),
+    /// A close reason that does not fit into its frame.
+    #[error("a close reason has at most {MAX_REASON_BYTES} bytes")]
+    ReasonTooLong,
+    /// A subprotocol that is no header value.
+    #[error("invalid subprotocol {0:?}")]
+    Subprotocol(String),
+    /// Headers, or a denial, that HTTP does not allow.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
 }

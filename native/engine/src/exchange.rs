@@ -140,6 +140,11 @@ impl Exchange {
         }
     }
 
+    /// Has the connection woken with the next turn, for what is not in this exchange.
+    pub(crate) fn ring(self: &Arc<Self>) {
+        self.notify_connection(&mut self.lock());
+    }
+
     /// Called by the turn, inside the runtime.
     pub(crate) fn wake_connection(&self) {
         let waker = {
@@ -446,6 +451,11 @@ impl Exchange {
         }
     }
 
+    /// Whether there is a response's head to send.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.lock().head_released
+    }
+
     /// The next bytes to write.
     pub(crate) fn take_output(&self) -> Output {
         let mut state = self.lock();
@@ -487,7 +497,7 @@ fn wake(waiter: Option<Waker>) {
 }
 
 /// Checks headers and takes out what the engine decides: transfer-encoding.
-fn response_headers<'a>(
+pub(crate) fn response_headers<'a>(
     headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<(HeaderMap, Option<u64>), ResponseError> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

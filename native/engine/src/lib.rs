@@ -7,6 +7,7 @@
 //! ```text
 //! Listener -> connection (hyper, Activity: timeouts) -> Router -> ConstantRoute
 //!                                                             \-> App  <- Exchange ->
+//!                                                                      <- WebSocket ->
 //! ```
 
 mod activity;
@@ -24,10 +25,14 @@ mod router;
 mod routes;
 mod server;
 mod values;
+mod websocket;
+mod websocket_handshake;
+mod websocket_link;
+mod websocket_output;
 
 pub use app::{App, Mount};
 pub use classify::{classify, Fact, Finding, Lane};
-pub use error::{EngineError, ResponseError};
+pub use error::{EngineError, ResponseError, SocketError};
 pub use exchange::{Exchange, Finish, Received, RequestHead};
 pub use limits::Limits;
 pub use listener::Listener;
@@ -37,5 +42,7 @@ pub use router::{ConstantRoute, Routed, Router};
 pub use routes::{Captures, Found, RouteTable};
 pub use server::Server;
 pub use values::{below_root, decode_path, Given, Param, Reading, Scalar, Source, Unsure, Value};
+pub use websocket::{Message, SocketEvent, SocketFinish, SocketStage, WebSocket};
 
 pub use http::Version;
+pub use tungstenite::Utf8Bytes;

@@ -24,6 +24,14 @@ pub struct Limits {
     pub max_headers: usize,
     /// Response bytes that may wait for the client before `send` waits too.
     pub write_buffer_bytes: usize,
+    /// Bytes of a websocket message; a larger one closes its websocket with 1009.
+    pub max_message_bytes: usize,
+    /// Time between two pings on a websocket; zero: none.
+    pub ping_interval: Duration,
+    /// Longest silence after a ping before its websocket is closed with 1011; zero: for ever.
+    pub ping_timeout: Duration,
+    /// How long a client may take to answer the application's close frame.
+    pub close_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +46,10 @@ impl Default for Limits {
             max_head_bytes: 64 * 1024,
             max_headers: 100,
             write_buffer_bytes: 64 * 1024,
+            max_message_bytes: 16 << 20,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(10),
         }
     }
 }

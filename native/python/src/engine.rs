@@ -65,6 +65,10 @@ fn limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
             "max_head_bytes" => limits.max_head_bytes = value.extract()?,
             "max_headers" => limits.max_headers = value.extract()?,
             "write_buffer_bytes" => limits.write_buffer_bytes = value.extract()?,
+            "max_message_bytes" => limits.max_message_bytes = value.extract()?,
+            "ping_interval" => limits.ping_interval = seconds(value.extract()?, &key)?,
+            "ping_timeout" => limits.ping_timeout = seconds(value.extract()?, &key)?,
+            "close_timeout" => limits.close_timeout = seconds(value.extract()?, &key)?,
             _ => return Err(PyValueError::new_err(format!("unknown limit {key:?}"))),
         }
     }
@@ -117,8 +121,11 @@ impl Engine {
         Ok((address.ip().to_string(), address.port()))
     }
 
-    #[pyo3(signature = (prefix, start, create_future, template, state=None, root_path=String::new(), native=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (
+        prefix, start, create_future, template, state=None, root_path=String::new(), websocket_template=None,
+        native=None
+    ))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments of Python, each declared once in the stub
     fn mount_asgi(
         &self,
         prefix: &str,
@@ -127,6 +134,7 @@ impl Engine {
         template: Py<PyDict>,
         state: Option<Py<PyDict>>,
         root_path: String,
+        websocket_template: Option<Py<PyDict>>,
         native: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let native = native.map(NativeApp::new).transpose()?.map(Arc::new);
@@ -135,6 +143,7 @@ impl Engine {
             start,
             create_future,
             template,
+            websocket_template,
             state,
             root_path,
             batch: self.batch.clone(),

@@ -13,7 +13,7 @@ mod web;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::asgi::{Completed, Receive, Send, Waiting};
+    use crate::asgi::{ClientDisconnected, Completed, Receive, Send, Waiting, WebsocketSend};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

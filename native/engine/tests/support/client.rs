@@ -89,7 +89,7 @@ impl Client {
         (!self.buffer.is_empty() || self.fill()).then(|| self.response())
     }
 
-    fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
         while self.buffer.len() < length {
             assert!(self.fill(), "the connection ended too early");
         }

@@ -5,6 +5,8 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub(crate) mod client;
+pub(crate) mod frames;
+pub(crate) mod sockets;
 
 use std::future::{poll_fn, Future};
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 use super::exchange::{AsgiExchange, Until};
 use super::messages::receive_message;
+use super::websocket::event_message;
 
 /// An awaitable whose result is None, at once.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -80,12 +81,22 @@ impl Waiting {
     /// The result, if it is there.
     fn poll(&self, py: Python<'_>) -> PyResult<Poll<Py<PyAny>>> {
         let exchange: &Arc<Exchange> = &self.exchange.exchange;
-        match self.until {
-            Until::Message => match self.exchange.poll(|cx| exchange.poll_receive(cx)) {
+        match (self.until, &self.exchange.socket) {
+            (Until::Message, Some(socket)) => {
+                match self.exchange.poll(|cx| socket.poll_receive(cx)) {
+                    Poll::Ready(event) => event_message(py, event).map(Poll::Ready),
+                    Poll::Pending => Ok(Poll::Pending),
+                }
+            }
+            (Until::Room, Some(socket)) => Ok(self
+                .exchange
+                .poll(|cx| socket.poll_room(cx))
+                .map(|()| py.None())),
+            (Until::Message, None) => match self.exchange.poll(|cx| exchange.poll_receive(cx)) {
                 Poll::Ready(received) => receive_message(py, received).map(Poll::Ready),
                 Poll::Pending => Ok(Poll::Pending),
             },
-            Until::Room => Ok(self
+            (Until::Room, None) => Ok(self
                 .exchange
                 .poll(|cx| exchange.poll_room(cx))
                 .map(|()| py.None())),
@@ -94,7 +105,9 @@ impl Waiting {
 
     /// Whether a waiting `receive` can get no more of the request.
     fn is_late(&self) -> bool {
-        matches!(self.until, Until::Message) && self.exchange.exchange.request_has_ended()
+        matches!(self.until, Until::Message)
+            && self.exchange.socket.is_none()
+            && self.exchange.exchange.request_has_ended()
     }
 
     /// One step: what the awaited future yields, or StopIteration with the result.

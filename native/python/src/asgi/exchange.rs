@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use fastr_engine::{App, Exchange, TurnEnd};
+use fastr_engine::{App, Exchange, TurnEnd, WebSocket};
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::scope::build_scope;
+use super::websocket::start_websocket;
 use super::{Receive, Send};
 use crate::web::{NativeApp, NativeCall};
 
@@ -121,6 +122,8 @@ pub(crate) struct AsgiApp {
     pub(crate) create_future: Py<PyAny>,
     /// What every scope has in common.
     pub(crate) template: Py<PyDict>,
+    /// What every scope of a websocket has in common; none: websockets are denied.
+    pub(crate) websocket_template: Option<Py<PyDict>>,
     /// The lifespan's state, copied shallowly for every request; none without lifespan.
     pub(crate) state: Option<Py<PyDict>>,
     /// Put before every path, for an application behind a proxy that strips it.
@@ -141,6 +144,21 @@ impl App for AsgiAppHandle {
         let exchange = AsgiExchange::new(exchange, self.0.clone());
         self.0.batch.push(Happened::Request(exchange));
     }
+
+    fn websocket(&self, socket: Arc<WebSocket>) {
+        if self.0.websocket_template.is_none() {
+            // Denying fails when the client is gone, who then needs no answer.
+            let _ = socket.close(1000, "");
+            return;
+        }
+        let exchange = Arc::new(AsgiExchange {
+            exchange: socket.exchange().clone(),
+            socket: Some(socket),
+            app: self.0.clone(),
+            waiting: Mutex::default(),
+        });
+        self.0.batch.push(Happened::Request(exchange));
+    }
 }
 
 impl AsgiApp {
@@ -151,7 +169,10 @@ impl AsgiApp {
 
 /// One exchange with the asyncio futures that wait for it.
 pub(crate) struct AsgiExchange {
+    /// The request, or the handshake of a websocket.
     pub(crate) exchange: Arc<Exchange>,
+    /// The websocket that this is, if it is one.
+    pub(super) socket: Option<Arc<WebSocket>>,
     pub(crate) app: Arc<AsgiApp>,
     waiting: Mutex<Vec<(Until, Py<PyAny>)>>,
 }
@@ -185,6 +206,7 @@ impl AsgiExchange {
     pub(crate) fn new(exchange: Arc<Exchange>, app: Arc<AsgiApp>) -> Arc<Self> {
         Arc::new(Self {
             exchange,
+            socket: None,
             app,
             waiting: Mutex::default(),
         })
@@ -192,6 +214,9 @@ impl AsgiExchange {
 
     /// Has the application serve the request.
     pub(crate) fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        if let Some(socket) = &self.socket {
+            return start_websocket(py, self, socket);
+        }
         self.start_with(py, &self.app.start, [])
     }
 
@@ -209,6 +234,13 @@ impl AsgiExchange {
         let arguments: Vec<_> = [scope, receive, send].into_iter().chain(further).collect();
         start.bind(py).call1(PyTuple::new(py, arguments)?)?;
         Ok(())
+    }
+
+    fn poll_readable(self: &Arc<Self>) -> Poll<()> {
+        self.poll(|cx| match &self.socket {
+            Some(socket) => socket.poll_readable(cx),
+            None => self.exchange.poll_readable(cx),
+        })
     }
 
     /// Polls with this exchange's waker.
@@ -244,7 +276,7 @@ impl AsgiExchange {
         // Room alone says nothing to those who wait for a message: they go on waiting, with the waker armed again.
         let waiting = self.take_waiting();
         let readable = waiting.iter().any(|(until, _)| *until == Until::Message)
-            && self.poll(|cx| self.exchange.poll_readable(cx)).is_ready();
+            && self.poll_readable().is_ready();
         for (until, future) in waiting {
             if until == Until::Message && !readable {
                 self.waiting

@@ -80,8 +80,11 @@ impl Send {
         self.0.exchange.has_started()
     }
 
-    /// The application is done. Returns what was wrong with its response, or None.
-    fn finish(&self) -> Option<&'static str> {
+    /// The application is done, or has failed. Returns what was wrong with its response, or None.
+    #[pyo3(signature = (failed=false))]
+    fn finish(&self, failed: bool) -> Option<&'static str> {
+        // What of a response is missing says enough.
+        let _ = failed;
         match self.0.exchange.finish() {
             Finish::Complete | Finish::Disconnected => None,
             Finish::NotStarted => Some("ASGI application returned without a response"),
@@ -94,12 +97,7 @@ impl Send {
     fn start(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = message.py();
         let status: u16 = message.get_item(intern!(py, "status"))?.extract()?;
-        let mut headers = Vec::new();
-        if let Some(fields) = optional(message, intern!(py, "headers"))? {
-            for field in fields.try_iter()? {
-                headers.push(header(&field?)?);
-            }
-        }
+        let headers = headers(message)?;
         let fields = headers.iter().map(|(name, value)| (&**name, &**value));
         self.0
             .exchange
@@ -108,17 +106,34 @@ impl Send {
     }
 
     fn body(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = message.py();
-        let bytes = match optional(message, intern!(py, "body"))? {
-            Some(body) => body_bytes(&body)?,
-            None => Bytes::new(),
-        };
-        let more = match optional(message, intern!(py, "more_body"))? {
-            Some(more) => more.is_truthy()?,
-            None => false,
-        };
+        let (bytes, more) = body(message)?;
         self.0.exchange.send(bytes, more).map_err(response_error)
     }
+}
+
+/// The header fields of a message, which may have none.
+pub(super) fn headers(message: &Bound<'_, PyAny>) -> PyResult<Vec<(PyBackedBytes, PyBackedBytes)>> {
+    let mut headers = Vec::new();
+    if let Some(fields) = optional(message, intern!(message.py(), "headers"))? {
+        for field in fields.try_iter()? {
+            headers.push(header(&field?)?);
+        }
+    }
+    Ok(headers)
+}
+
+/// The bytes of a body message, and whether more follow.
+pub(super) fn body(message: &Bound<'_, PyAny>) -> PyResult<(Bytes, bool)> {
+    let py = message.py();
+    let bytes = match optional(message, intern!(py, "body"))? {
+        Some(body) => bytes_of(&body, "the body of 'http.response.body'")?,
+        None => Bytes::new(),
+    };
+    let more = match optional(message, intern!(py, "more_body"))? {
+        Some(more) => more.is_truthy()?,
+        None => false,
+    };
+    Ok((bytes, more))
 }
 
 /// One header field: ASGI says an iterable of two byte strings, which is mostly a tuple and often a list.
@@ -156,14 +171,15 @@ fn header_part(part: Borrowed<'_, '_, PyAny>) -> PyResult<PyBackedBytes> {
     })
 }
 
-fn body_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+/// The bytes of whatever is like bytes; `what` names it in the error.
+pub(super) fn bytes_of(body: &Bound<'_, PyAny>, what: &str) -> PyResult<Bytes> {
     if let Ok(bytes) = body.cast::<PyBytes>() {
         return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
     }
     if body.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err(
-            "the body of 'http.response.body' must be bytes, not str",
-        ));
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be bytes, not str"
+        )));
     }
     // bytearray, memoryview and whatever else bytes() reads through the buffer protocol.
     let view = body
@@ -175,7 +191,7 @@ fn body_bytes(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     Ok(Bytes::copy_from_slice(copy.cast::<PyBytes>()?.as_bytes()))
 }
 
-fn optional<'py>(
+pub(super) fn optional<'py>(
     message: &Bound<'py, PyAny>,
     key: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -193,7 +209,7 @@ fn response_error(error: ResponseError) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 
-fn completed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub(super) fn completed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static COMPLETED: PyOnceLock<Py<Completed>> = PyOnceLock::new();
     Ok(COMPLETED
         .get_or_try_init(py, || Py::new(py, Completed))?

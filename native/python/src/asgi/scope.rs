@@ -15,14 +15,25 @@ pub(super) fn build_scope<'py>(
     app: &AsgiApp,
     head: &RequestHead,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let scope = app.template.bind(py).copy()?;
+    let scope = build_common_scope(py, app, &app.template, head)?;
+    scope.set_item(intern!(py, "method"), method(py, head.method.as_str()))?;
+    Ok(scope)
+}
+
+/// Builds what the scopes of requests and of websockets have in common.
+pub(super) fn build_common_scope<'py>(
+    py: Python<'py>,
+    app: &AsgiApp,
+    template: &Py<PyDict>,
+    head: &RequestHead,
+) -> PyResult<Bound<'py, PyDict>> {
+    let scope = template.bind(py).copy()?;
     let version = if head.version == Version::HTTP_10 {
         intern!(py, "1.0")
     } else {
         intern!(py, "1.1")
     };
     scope.set_item(intern!(py, "http_version"), version)?;
-    scope.set_item(intern!(py, "method"), method(py, head.method.as_str()))?;
     let raw_path = head.uri.path();
     let root_path = &*app.root_path;
     if root_path.is_empty() {
