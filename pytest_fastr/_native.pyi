@@ -6,7 +6,8 @@ candidate. Functions that load a server detach the interpreter and call their ``
 between slices; Ctrl-C ends them within 0.2 s.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Literal, TypeAlias, final
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Feed",
     "Floor",
     "Generator",
+    "HeldStep",
     "Histogram",
     "JudgeRule",
     "Judgement",
@@ -43,6 +45,7 @@ __all__ = [
     "WarmUpResult",
     "WebsocketSend",
     "classify_route",
+    "eager_task",
     "end_family",
     "is_simple_path",
     "judge_against_sessions",
@@ -252,6 +255,18 @@ def classify_route(facts: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
     """The lane ("fast", "typed", "full", "asgi") that all facts allow, and the sentences of those that allow no better.
 
     Each fact is its name and what it is about. Raises ValueError for a name that is none.
+    """
+
+@final
+class HeldStep:
+    """Stands in for a loop's ``call_soon`` while a task is made, on Pythons without eager tasks."""
+
+    def __call__(self, step: Callable[[], Any], **options: Any) -> None: ...
+
+def eager_task(event_loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task that has run to its first suspension, in a context of its own; it may be done already.
+
+    To be called on the loop's thread while no task runs. A task factory of the application's gets its way.
     """
 
 def is_simple_path(path: str) -> bool:

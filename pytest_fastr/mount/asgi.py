@@ -7,8 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_fastr._native import ClientDisconnected
-from pytest_fastr.eager import eager_task
+from pytest_fastr._native import ClientDisconnected, eager_task
 from pytest_fastr.errors import StartupError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from pytest_fastr import _native
-from pytest_fastr.eager import eager_task
 from pytest_fastr.web import known
 from pytest_fastr.web.pool import HandlerPool
 from pytest_fastr.web.responses import PLAIN_RESPONSES, dump_model
@@ -109,7 +108,8 @@ class NativeSide:
     def __init__(
         self, app: FastAPI, runner: Runner, loop: asyncio.AbstractEventLoop, root_path: str, threads: int | None
     ) -> None:
-        self._app = app
+        self.app = app
+        self.router = app.router
         self._runner = runner
         self._engine: Engine | None = None
         self._server_root = root_path
@@ -134,13 +134,13 @@ class NativeSide:
             gc.callbacks.remove(_native.note_collection)
 
     def _compile(self) -> CompiledRoutes:
-        app = self._app
+        app = self.app
         found = objections(app)
         own_root = app.root_path
         if self._server_root and own_root not in ("", self._server_root):
             found.append(("unknown", "the server and the app have different root paths"))
         self._watch()
-        self._stack = app.middleware_stack
+        self.stack = app.middleware_stack
         self._layers = stack_of(app)
         self._handlers = next((one for one in self._layers if isinstance(one, ExceptionMiddleware)), None)
         self._outermost = self._copy_of_stack()
@@ -150,7 +150,7 @@ class NativeSide:
 
     def _watch(self) -> None:
         """Has every list of routes tell when it is changed."""
-        waiting, known_routers = [self._app.router], set()
+        waiting, known_routers = [self.app.router], set()
         while waiting:
             router = waiting.pop()
             if id(router) in known_routers:
@@ -159,16 +159,16 @@ class NativeSide:
             if not (isinstance(router.routes, WatchedRoutes) and router.routes.changes is self._changes):
                 router.routes = WatchedRoutes(router.routes, self._changes)
             waiting += [one.original_router for one in router.routes if hasattr(one, "original_router")]
-        self._routes = self._app.router.routes
+        self.watched = self.app.router.routes
         self._seen = self._changes.count
 
     def fresh(self) -> bool:
         """Whether the table is still that of the application. If not, another one has taken its place."""
-        app = self._app
+        app = self.app
         if (
             self._seen == self._changes.count
-            and app.middleware_stack is self._stack
-            and app.router.routes is self._routes
+            and app.middleware_stack is self.stack
+            and app.router.routes is self.watched
             and not _has_telemetry(app)
         ):
             return True
@@ -177,13 +177,10 @@ class NativeSide:
             self._engine.set_native_routes(self.compiled.native)
         return False
 
-    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """A task that has taken its first step; most coroutines take no second one."""
-        task = eager_task(self.event_loop, coroutine)
-        if not task.done():
-            self._runner.tasks.add(task)
-            task.add_done_callback(self._runner.tasks.discard)
-        return task
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Holds on to a task until it is done; the server's drain waits for it."""
+        self._runner.tasks.add(task)
+        task.add_done_callback(self._runner.tasks.discard)
 
     def replay(
         self, scope: Scope, receive: Receive, send: Send, info: RouteInfo, texts: list[str],
@@ -199,7 +196,7 @@ class NativeSide:
         try:
             self._prepare(scope, info, texts)
         except ValueError:  # a convertor's: an int of too many digits
-            self._runner.start_app(self._app, scope, receive, send)
+            self._runner.start_app(self.app, scope, receive, send)
         else:
             self._runner.start_app(self._call_route, scope, receive, send)
 
@@ -209,9 +206,9 @@ class NativeSide:
             name: convertor.convert(text)
             for (name, convertor), text in zip(info.convertors.items(), texts, strict=True)
         }
-        if self._app.root_path:
-            scope["root_path"] = self._app.root_path
-        scope.update(info.scope, app=self._app, path_params=params)
+        if self.app.root_path:
+            scope["root_path"] = self.app.root_path
+        scope.update(info.scope, app=self.app, path_params=params)
         if info.fastapi_scope:
             scope["fastapi"] = dict(info.fastapi_scope)
         scope[_INFO] = info

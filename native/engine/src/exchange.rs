@@ -4,7 +4,6 @@
 //! meet in a small mutex that is never held across a wait. What the application does reaches the connection at the
 //! start of the next turn, through [`TurnEnd`], so that answering costs no system call of its own.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
+use crate::pieces::Pieces;
 use crate::{Mount, ResponseError, TurnEnd};
 
 /// Everything of a request but its body.
@@ -63,7 +63,7 @@ pub enum Finish {
 
 #[derive(Debug, Default)]
 struct State {
-    chunks: VecDeque<Bytes>,
+    chunks: Pieces,
     request_ended: bool,
     body_wanted: bool,
     body_waiter: Option<Waker>,
@@ -77,7 +77,7 @@ struct State {
     head_released: bool,
     bodyless: bool,
     remaining: Option<u64>,
-    out: VecDeque<Bytes>,
+    out: Pieces,
     out_bytes: usize,
     ended: bool,
     aborted: bool,
@@ -162,7 +162,7 @@ impl Exchange {
     /// The next piece of the request, or the client's going away.
     pub fn poll_receive(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Received> {
         let mut state = self.lock();
-        if let Some(bytes) = state.chunks.pop_front() {
+        if let Some(bytes) = state.chunks.pop() {
             state.body_wanted = state.chunks.is_empty() && !state.request_ended;
             let more = !(state.request_ended && state.chunks.is_empty());
             self.notify_connection(&mut state);
@@ -204,19 +204,11 @@ impl Exchange {
     /// The whole body, if it has arrived and nobody has taken any of it.
     pub fn gathered_body(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        let untouched = state.gathered == state.chunks.iter().map(Bytes::len).sum::<usize>();
+        let untouched = state.gathered == state.chunks.bytes();
         if !state.request_ended || !untouched {
             return None;
         }
-        if state.chunks.len() > 1 {
-            let mut whole = Vec::with_capacity(state.gathered);
-            state
-                .chunks
-                .iter()
-                .for_each(|chunk| whole.extend_from_slice(chunk));
-            state.chunks = VecDeque::from([Bytes::from(whole)]);
-        }
-        state.chunks.front().cloned()
+        state.chunks.joined()
     }
 
     /// Whether the request's last piece has arrived, taken or not.
@@ -276,7 +268,7 @@ impl Exchange {
         state.head = Some((status, headers));
         if !(body.is_empty() || state.bodyless || state.disconnected) {
             state.out_bytes = body.len();
-            state.out.push_back(body);
+            state.out.push(body);
         }
         self.notify_connection(&mut state);
         let waiter = state.body_waiter.take();
@@ -306,7 +298,7 @@ impl Exchange {
         state.ended = !more;
         if !(bytes.is_empty() || state.bodyless || state.disconnected || state.discarding) {
             state.out_bytes += bytes.len();
-            state.out.push_back(bytes);
+            state.out.push(bytes);
         }
         self.notify_connection(&mut state);
         let waiter = if more { None } else { state.body_waiter.take() };
@@ -348,7 +340,7 @@ impl Exchange {
             state.bodyless = self.head.method == Method::HEAD;
             if !state.bodyless {
                 state.out_bytes += TEXT.len();
-                state.out.push_back(Bytes::from_static(TEXT));
+                state.out.push(Bytes::from_static(TEXT));
             }
             Finish::NotStarted
         } else {
@@ -395,7 +387,7 @@ impl Exchange {
         }
         let mut state = self.lock();
         state.gathered += bytes.len();
-        state.chunks.push_back(bytes);
+        state.chunks.push(bytes);
         state.request_ended |= last;
         state.body_wanted = !last && state.gathered <= state.gather;
         let waiter = if state.body_wanted {
@@ -459,7 +451,7 @@ impl Exchange {
     /// The next bytes to write.
     pub(crate) fn take_output(&self) -> Output {
         let mut state = self.lock();
-        let Some(bytes) = state.out.pop_front() else {
+        let Some(bytes) = state.out.pop() else {
             return match (state.aborted, state.ended) {
                 (true, _) => Output::Aborted,
                 (false, true) => Output::End,

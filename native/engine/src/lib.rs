@@ -20,6 +20,7 @@ mod exchange;
 mod limits;
 mod listener;
 mod pattern;
+mod pieces;
 mod reactor;
 mod router;
 mod routes;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use rustc_hash::FxBuildHasher;
 
 use crate::{App, EngineError, Mount};
 
@@ -71,9 +72,9 @@ type ByMethod = Vec<(Method, Arc<ConstantRoute>)>;
 /// The two routing tables of one server.
 #[derive(Debug, Default)]
 pub struct Router {
-    constants: papaya::HashMap<Box<str>, Arc<ByMethod>>,
+    constants: papaya::HashMap<Box<str>, Arc<ByMethod>, FxBuildHasher>,
     has_constants: AtomicBool,
-    mounts: papaya::HashMap<Box<str>, Arc<Mount>>,
+    mounts: papaya::HashMap<Box<str>, Arc<Mount>, FxBuildHasher>,
 }
 
 impl Router {

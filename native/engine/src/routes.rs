@@ -2,12 +2,13 @@
 //!
 //! Frameworks try their routes one after the other; the first whose path and method fit wins. [`RouteTable`] gives the
 //! same answer: literal paths from a papaya map, which is asked first, templates from a tree of segments. A literal that
-//! an earlier template takes away is not in the map, so that a hit there needs no second look.
+//! an earlier template takes away is not in the map, so that a hit there needs no second look. Hashes need no secret:
+//! only the application puts paths in.
 
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use http::Method;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::pattern::{Convertor, Pattern, Rest, Segment, MAX_PARAMS};
 
@@ -57,7 +58,7 @@ impl<T> Entry<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    literals: HashMap<Box<str>, Node<T>>,
+    literals: FxHashMap<Box<str>, Node<T>>,
     params: Vec<(Convertor, Node<T>)>,
     ends: Vec<Entry<T>>,
     tails: Vec<Entry<T>>,
@@ -69,7 +70,7 @@ struct Node<T> {
 impl<T> Default for Node<T> {
     fn default() -> Self {
         Self {
-            literals: HashMap::new(),
+            literals: FxHashMap::default(),
             params: Vec::new(),
             ends: Vec::new(),
             tails: Vec::new(),
@@ -91,7 +92,7 @@ pub struct Found<T> {
 /// The routes of one application, in its order.
 #[derive(Debug)]
 pub struct RouteTable<T> {
-    literals: papaya::HashMap<Box<str>, Vec<Entry<T>>>,
+    literals: papaya::HashMap<Box<str>, Vec<Entry<T>>, FxBuildHasher>,
     templates: RwLock<Tree<T>>,
 }
 
@@ -106,7 +107,7 @@ impl<T: Clone + Send + Sync + 'static> RouteTable<T> {
     /// An empty table with room for this many literal paths.
     pub fn with_capacity(literals: usize) -> Self {
         Self {
-            literals: papaya::HashMap::with_capacity(literals),
+            literals: papaya::HashMap::with_capacity_and_hasher(literals, FxBuildHasher),
             templates: RwLock::new(Tree {
                 root: Node::default(),
                 added: 0,

@@ -3,6 +3,7 @@
 //! This crate translates and decides nothing; `pytest_fastr/_native.pyi` is its manual.
 
 mod asgi;
+mod eager;
 mod engine;
 mod family;
 mod lifeline;
@@ -14,6 +15,8 @@ mod web;
 mod _native {
     #[pymodule_export]
     use crate::asgi::{ClientDisconnected, Completed, Receive, Send, Waiting, WebsocketSend};
+    #[pymodule_export]
+    use crate::eager::{eager_task, HeldStep};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

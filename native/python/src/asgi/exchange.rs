@@ -72,7 +72,11 @@ impl Batch {
         // Asked once a batch: within one nothing else runs than what the batch itself calls.
         let mut fresh = None;
         let mut last_word = None;
+        let mut native: Option<Arc<NativeApp>> = None;
         for one in happened {
+            if let (Some(native), Happened::Request(_) | Happened::Wake(_)) = (&native, &one) {
+                native.show_loop(py)?;
+            }
             let (result, exchange) = match one {
                 Happened::Request(exchange) => {
                     dispatched = Dispatched::ForTheLoop;
@@ -83,6 +87,7 @@ impl Batch {
                     (exchange.resume(py), None)
                 }
                 Happened::Native(call) => {
+                    native.get_or_insert_with(|| call.native.clone());
                     let fresh = *fresh.get_or_insert_with(|| call.native.is_fresh(py));
                     let result = call.dispatch(py, fresh).map(|for_the_loop| {
                         if for_the_loop {
@@ -109,6 +114,9 @@ impl Batch {
             } else {
                 error.write_unraisable(py, None);
             }
+        }
+        if let Some(native) = native {
+            native.show_loop(py)?;
         }
         last_word.map_or(Ok(dispatched), Err)
     }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use fastr_engine::{Exchange, Given};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -17,6 +16,7 @@ use super::gc;
 use super::route::{Answer, Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
 use crate::asgi::{AsgiApp, AsgiExchange};
+use crate::eager::{copy_of_context, eager_task, in_a_fresh_context, in_context};
 
 /// A body beyond this goes to the application, which can read it piece by piece.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -128,6 +128,7 @@ impl NativeCall {
                 let exchange = AsgiExchange::new(self.exchange.clone(), self.app.clone());
                 let params = self.path_params(py)?;
                 self.native.counts.direct.fetch_add(1, Relaxed);
+                self.native.show_loop(py)?;
                 exchange.start_with(py, &self.native.direct, [info.clone_ref(py), params])?;
                 return Ok(true);
             }
@@ -163,6 +164,9 @@ impl NativeCall {
         py: Python<'py>,
         compiled: &Compiled,
     ) -> Result<Vec<Bound<'py, PyAny>>, Pass> {
+        if compiled.runs_validators() {
+            self.native.show_loop(py)?;
+        }
         let head = self.exchange.head();
         let body = if compiled.reads_body() {
             if !is_json(&head.headers) {
@@ -184,6 +188,7 @@ impl NativeCall {
     /// Leaves the request to the application, which has not seen it yet.
     fn pass(&self, py: Python<'_>) -> PyResult<()> {
         self.native.counts.passed.fetch_add(1, Relaxed);
+        self.native.show_loop(py)?;
         AsgiExchange::new(self.exchange.clone(), self.app.clone()).start(py)
     }
 
@@ -224,6 +229,7 @@ impl NativeCall {
             return Ok(());
         };
         self.native.counts.replayed.fetch_add(1, Relaxed);
+        self.native.show_loop(py)?;
         let params = self.path_params(py)?;
         let exchange = AsgiExchange::new(self.exchange.clone(), self.app.clone());
         let info = compiled.info.clone_ref(py);
@@ -245,14 +251,16 @@ impl NativeCall {
         compiled: &Compiled,
         values: &[Bound<'_, PyAny>],
     ) -> PyResult<bool> {
+        self.native.show_loop(py)?;
         let coroutine = match compiled.call(py, values) {
             Ok(coroutine) => coroutine,
             Err(error) => return self.finish(py, Err(error)),
         };
-        let task = self.native.begin.bind(py).call1((coroutine,))?;
+        let task = eager_task(self.native.event_loop.bind(py), &coroutine)?;
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             return self.finish_task(&task);
         }
+        self.native.keep.bind(py).call1((&task,))?;
         let done = Bound::new(py, CallDone(self.clone()))?;
         task.call_method1(intern!(py, "add_done_callback"), (done,))?;
         Ok(true)
@@ -275,15 +283,16 @@ impl NativeCall {
         values: &[Bound<'_, PyAny>],
         watched: bool,
     ) -> PyResult<bool> {
-        let set_running_loop = self.native.set_running_loop.bind(py);
+        self.native.hide_loop(py)?;
         let collected = gc::spent_ns();
-        let began = Instant::now();
-        set_running_loop.call1((py.None(),))?;
+        let began = watched.then(Instant::now);
         let result = in_a_fresh_context(py, || compiled.call(py, values));
-        set_running_loop.call1((self.native.event_loop.bind(py),))?;
-        if watched && began.elapsed() > SLOW {
+        if let Some(took) = began
+            .map(|began| began.elapsed())
+            .filter(|took| *took > SLOW)
+        {
             let collecting = Duration::from_nanos(gc::spent_ns() - collected);
-            if began.elapsed().saturating_sub(collecting) > SLOW {
+            if took.saturating_sub(collecting) > SLOW {
                 compiled.set_run(Run::Pool);
             }
         }
@@ -296,8 +305,7 @@ impl NativeCall {
         values: Vec<Bound<'_, PyAny>>,
         watch: Option<Arc<Watch>>,
     ) -> PyResult<bool> {
-        // SAFETY: the interpreter is attached; the result is a new reference or null with an exception set.
-        let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        let context = copy_of_context(py)?;
         let call = PoolCall {
             call: self.clone(),
             values: values.into_iter().map(Bound::unbind).collect(),
@@ -341,27 +349,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         && (field.eq_ignore_ascii_case(b"application/json")
             || field.eq_ignore_ascii_case(b"application/json; charset=utf-8")
             || field.eq_ignore_ascii_case(b"application/json;charset=utf-8"))
-}
-
-/// Runs something in a copy of the current context, as a thread of a pool would.
-fn in_a_fresh_context<T>(py: Python<'_>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    // SAFETY: as above.
-    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
-    in_context(&context, run)
-}
-
-fn in_context<T>(context: &Bound<'_, PyAny>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    // SAFETY: `context` is a context object that is not entered anywhere; it is left by the thread that entered it.
-    unsafe {
-        if ffi::PyContext_Enter(context.as_ptr()) < 0 {
-            return Err(PyErr::fetch(context.py()));
-        }
-        let result = run();
-        if ffi::PyContext_Exit(context.as_ptr()) < 0 {
-            return Err(PyErr::fetch(context.py()));
-        }
-        result
-    }
 }
 
 /// Has the loop wait for a call in the pool.

@@ -350,6 +350,14 @@ impl Compiled {
         self.trial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether code of the application's may run before the handler does.
+    pub(crate) fn runs_validators(&self) -> bool {
+        self.body.is_some()
+            || self.arguments.iter().any(|argument| {
+                argument.validate.is_some() || matches!(argument.default, Default::Factory(_))
+            })
+    }
+
     pub(crate) fn reads_body(&self) -> bool {
         self.body.is_some()
     }
@@ -453,7 +461,7 @@ fn validated<'py>(
 }
 
 /// Calls with the first values by position and the others by name, without a dictionary in between.
-fn call_with_names<'py>(
+pub(crate) fn call_with_names<'py>(
     callable: &Bound<'py, PyAny>,
     values: &[Bound<'py, PyAny>],
     by_position: usize,

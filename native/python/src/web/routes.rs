@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use std::time::{Duration, Instant};
+
 use fastr_engine::{
     below_root, classify, decode_path, Captures, Exchange, Fact, Finding, Pattern, Rest, RouteTable,
 };
@@ -14,6 +16,9 @@ use pyo3::types::PyType;
 
 use super::json::Models;
 use super::route::{Native, NativeRoute, PlainResponses};
+
+/// How long what cannot be watched (telemetry) may go unnoticed.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is stored for a route: none leaves its requests to the application.
 type Target = Option<Arc<Native>>;
@@ -114,10 +119,18 @@ impl Matched {
 /// The native side of an application.
 pub(crate) struct NativeApp {
     routes: Mutex<Arc<Py<NativeRoutes>>>,
+    /// The Python side, which knows the stack and the list of routes that were compiled, the application and its router.
+    side: Py<PyAny>,
+    application: Py<PyAny>,
+    router: Py<PyAny>,
+    /// When `fresh` was last asked.
+    asked: Mutex<Instant>,
+    /// The running loop is hidden.
+    hidden: AtomicBool,
     /// `fresh()`: whether the routes are still those of the application.
     pub(crate) fresh: Py<PyAny>,
-    /// `begin(coroutine)`: makes a task that has taken its first step.
-    pub(crate) begin: Py<PyAny>,
+    /// `keep(task)`: holds on to a task until it is done.
+    pub(crate) keep: Py<PyAny>,
     /// `submit(call)`: has the pool run a call; false when its queue is full.
     pub(crate) submit: Py<PyAny>,
     /// `replay(scope, receive, send, info, result, error)`.
@@ -148,8 +161,13 @@ impl NativeApp {
         let exact: Vec<Py<PyType>> = side.getattr("plain_responses")?.extract()?;
         Ok(Self {
             routes: Mutex::new(Arc::new(routes)),
+            application: part("app")?,
+            router: part("router")?,
+            side: side.clone().unbind(),
+            asked: Mutex::new(Instant::now()),
+            hidden: AtomicBool::new(false),
             fresh: part("fresh")?,
-            begin: part("begin")?,
+            keep: part("keep")?,
             submit: part("submit")?,
             replay: part("replay")?,
             direct: part("direct")?,
@@ -171,8 +189,15 @@ impl NativeApp {
         *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
 
-    /// Whether what was compiled is still what the application would do.
+    /// Whether what was compiled is still what the application would do. What is replaced as a whole is seen at once, as
+    /// is a change to a list of routes; the rest is asked for now and then.
     pub(crate) fn is_fresh(&self, py: Python<'_>) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.elapsed() < ASK_AGAIN && self.looks_fresh(py).unwrap_or(false) {
+            return true;
+        }
+        *asked = Instant::now();
+        drop(asked);
         self.fresh
             .bind(py)
             .call0()
@@ -181,6 +206,44 @@ impl NativeApp {
                 error.write_unraisable(py, None);
                 false
             })
+    }
+
+    fn looks_fresh(&self, py: Python<'_>) -> PyResult<bool> {
+        let stale = self.routes().get().stale.load(Relaxed);
+        let side = self.side.bind(py);
+        let stack = self
+            .application
+            .bind(py)
+            .getattr(intern!(py, "middleware_stack"))?;
+        let routes = self.router.bind(py).getattr(intern!(py, "routes"))?;
+        Ok(!stale
+            && stack.is(side.getattr(intern!(py, "stack"))?)
+            && routes.is(side.getattr(intern!(py, "watched"))?))
+    }
+
+    /// Has code that runs on the loop's thread see no running loop, as in any other thread.
+    pub(crate) fn hide_loop(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.hidden.swap(true, Relaxed) {
+            self.set_running_loop.bind(py).call1((py.None(),))?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`NativeApp::hide_loop`]: before anything of asyncio runs, and when a batch is through.
+    pub(crate) fn show_loop(&self, py: Python<'_>) -> PyResult<()> {
+        if self.hidden.swap(false, Relaxed) {
+            self.set_running_loop
+                .bind(py)
+                .call1((self.event_loop.bind(py),))?;
+        }
+        Ok(())
+    }
+
+    fn routes(&self) -> Arc<Py<NativeRoutes>> {
+        self.routes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many timers the event loop has.
@@ -202,11 +265,7 @@ impl NativeApp {
 
     /// The native route of a request, if it has one. Needs no interpreter.
     pub(crate) fn find(&self, exchange: &Exchange) -> Option<Matched> {
-        let routes = self
-            .routes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let routes = self.routes();
         let routes = routes.get();
         let head = exchange.head();
         let raw = head.uri.path();
