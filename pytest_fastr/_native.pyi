@@ -214,6 +214,7 @@ class NativeRoute:
         *,
         run: str,
         names: tuple[str, ...],
+        fixed: Sequence[Any],
         arguments: Sequence[_Argument],
         body: Callable[..., Any] | None,
         respond: tuple[str, Callable[..., Any] | None, Callable[..., Any] | None],
@@ -223,8 +224,9 @@ class NativeRoute:
     ) -> NativeRoute:
         """A handler that the engine calls.
 
-        ``run``: "async", "trial", "pool" or "inline". ``arguments``: (source, key, reading, default kind, default,
-        validator) each; ``names`` has their names and last that of the JSON body, which ``body`` validates.
+        ``run``: "async", "trial", "pool" or "inline". ``fixed``: arguments that never change. ``arguments``: (source,
+        key, reading, default kind, default, validator) each. ``names`` has the names of both, and last that of the
+        JSON body, which ``body`` validates.
         ``respond``: ("json", None, None), ("model", validate, dump), ("text", None, None) or ("nothing", None, None).
         ``cache``: the first answer is every answer. ``info`` is handed to ``NativeSide.replay``. Raises ValueError.
         """

@@ -12,6 +12,7 @@ from pytest_fastr.report.quantity import printable
 LANES = ("fast", "typed", "full", "asgi")
 _LANE_WIDTH = 5
 _NARROWEST_REASON = 24
+_INDENT = "      "
 
 
 class Report(Protocol):
@@ -37,14 +38,13 @@ def routes_text(reports: Sequence[Report], width: int) -> str:
     for report in reports:
         head = f"{report.lane:<{_LANE_WIDTH}} {_methods(report):<{methods}} {printable(report.path):<{paths}}"
         reason = printable("; ".join(report.reasons))
-        if width - len(head) - 2 >= _NARROWEST_REASON:
-            lines.append(
-                textwrap.fill(reason, width, initial_indent=f"{head}  ", subsequent_indent=" " * (len(head) + 2))
-            )
-        else:
-            lines.append(head.rstrip())
-            if reason:
-                lines.append(textwrap.fill(reason, width, initial_indent="      ", subsequent_indent="      "))
+        fits = width - len(head) - 2 >= _NARROWEST_REASON
+        first = f"{head}  " if fits else _INDENT
+        if not fits or not reason:
+            lines.append(head)
+        if reason:
+            further = " " * len(first)
+            lines.append(textwrap.fill(reason, width, initial_indent=first, subsequent_indent=further))
     counts = Counter(report.lane for report in reports)
     said = ", ".join(f"{counts[lane]} {lane}" for lane in LANES if counts[lane])
     return "\n".join([*(line.rstrip() for line in lines), f"{len(reports)} routes: {said}"]) + "\n"

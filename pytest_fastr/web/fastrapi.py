@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI
 
+from pytest_fastr.web.app_scope import STACK, opened
 from pytest_fastr.web.native import reports
-from pytest_fastr.web.routes import RouteOptions, RouteReport
+from pytest_fastr.web.routes import RouteOptions, RouteReport, app_scoped_values
 
 Run = Literal["trial", "pool", "inline"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -25,6 +27,21 @@ class FastrAPI(FastAPI):
       then inline, and back in the pool for good at the first call that takes longer than a millisecond.
     * ``cache_response=True``: the first answer is every answer. For routes without parameters that return a constant.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        inside = self.router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan(app: Any) -> AsyncIterator[Any]:
+            async with inside(app) as state, opened(app_scoped_values(self)) as stack:
+                setattr(self, STACK, stack)
+                try:
+                    yield state
+                finally:
+                    setattr(self, STACK, None)
+
+        self.router.lifespan_context = lifespan
 
     def lanes(self) -> list[RouteReport]:
         """The lane of every HTTP route, and why it has no better one."""

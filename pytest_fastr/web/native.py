@@ -16,6 +16,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from pytest_fastr import _native
 from pytest_fastr.web import known
+from pytest_fastr.web.layers import LearnedLayers, is_known
 from pytest_fastr.web.pool import HandlerPool
 from pytest_fastr.web.responses import PLAIN_RESPONSES, dump_model
 from pytest_fastr.web.routes import OUTCOME, CompiledRoutes, RouteInfo, RouteReport, compile_routes
@@ -73,7 +74,8 @@ def objections(app: FastAPI) -> list[tuple[str, str]]:
         if layer is None:
             found.append(("middleware", "that hides what is inside it"))
         elif name not in _OWN_LAYERS:
-            found.append(("middleware", type(layer).__name__))
+            known_layer = is_known(layer)
+            found.append(("known_layer" if known_layer else "middleware", type(layer).__name__))
         elif getattr(layer, "debug", False):
             found.append(("observer", "debug on: error pages show the frames of the whole stack"))
     router_stack = getattr(app.router, "middleware_stack", None)
@@ -142,6 +144,8 @@ class NativeSide:
         self._watch()
         self.stack = app.middleware_stack
         self._layers = stack_of(app)
+        in_front = [layer for layer in self._layers if is_known(layer)]
+        self.layers = LearnedLayers(in_front) if in_front else None
         self._handlers = next((one for one in self._layers if isinstance(one, ExceptionMiddleware)), None)
         self._outermost = self._copy_of_stack()
         compiled = compile_routes(app, stack_objections=found, root_path="" if self._server_root else own_root)

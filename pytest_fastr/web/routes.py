@@ -19,6 +19,7 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from pytest_fastr import _native
 from pytest_fastr.web import known, parameters, responses
+from pytest_fastr.web.app_scope import AppScoped
 
 # FastAPI keeps included routers as such, in newer versions.
 _IncludedRouter: Any = getattr(fastapi.routing, "_IncludedRouter", ())
@@ -112,6 +113,20 @@ def _candidates(router: APIRouter) -> Iterator[_Candidate]:
             yield _Candidate(route, route)
 
 
+def app_scoped_values(app: FastAPI) -> list[AppScoped[Any]]:
+    """The app-scoped values that the application's routes depend on, each once, in the order of the routes."""
+    found: dict[int, AppScoped[Any]] = {}
+    waiting = [getattr(one.effective, "dependant", None) for one in reversed(list(_candidates(app.router)))]
+    while waiting:
+        dependant = waiting.pop()
+        if dependant is None:
+            continue
+        if isinstance(dependant.call, AppScoped):
+            found.setdefault(id(dependant.call), dependant.call)
+        waiting += reversed(dependant.dependencies)
+    return list(found.values())
+
+
 def _included(included: Any) -> Iterator[_Candidate]:
     if _is_own(type(included.original_router), APIRouter, ("matches", "handle", "app", "__call__")) is None:
         yield _Candidate(included, None)
@@ -190,6 +205,8 @@ def _add_api_route(
     if handler is not None:
         analysis = _Analysis(candidate, handler)
         facts += analysis.facts
+        if analysis.is_direct:
+            facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]
         lane, _ = _native.classify_route(facts)
         if lane != "asgi":
             route = analysis.native(app)
@@ -239,6 +256,12 @@ class _Analysis:
             self.facts.append(("observer", "limits for forms"))
 
     @property
+    def is_direct(self) -> bool:
+        """Whether FastAPI's application of the route serves it."""
+        not_there = any(not value.is_open for _, value in self._fixed)
+        return bool(self._direct_facts) or isinstance(self._answer, str) or not_there
+
+    @property
     def _has_form(self) -> bool:
         field = self._handler["body_field"]
         return field is not None and isinstance(field.field_info, params.Form)
@@ -246,6 +269,8 @@ class _Analysis:
     def _what_fastapi_makes(self) -> Iterator[tuple[str, str]]:
         dependant = self._dependant
         for one in dependant.dependencies:
+            if isinstance(one.call, AppScoped) and one.name is not None:
+                continue
             yield "dependency", str(getattr(one.call, "__name__", None) or type(one.call).__name__)
         for kind in ("request", "http_connection", "websocket", "response", "background_tasks", "security_scopes"):
             if name := getattr(dependant, f"{kind}_param_name", None):
@@ -260,6 +285,15 @@ class _Analysis:
         elif known.is_generator(dependant.call):
             yield "response", "a stream"
 
+    @property
+    def _fixed(self) -> list[tuple[str, AppScoped[Any]]]:
+        """The arguments whose values are there for as long as the application."""
+        return [
+            (one.name, one.call)
+            for one in self._dependant.dependencies
+            if isinstance(one.call, AppScoped) and one.name is not None
+        ]
+
     def _json_body(self) -> Any | None:
         """The field of the one JSON body, if that is all the body there is."""
         fields = self._dependant.body_params
@@ -271,11 +305,11 @@ class _Analysis:
 
     def native(self, app: FastAPI) -> _native.NativeRoute:
         """The form that the engine serves."""
-        if self._direct_facts or isinstance(self._answer, str):
+        if self.is_direct or isinstance(self._answer, str):
             return _native.NativeRoute.direct(self._info(app, None))
         dependant = self._dependant
         assert dependant.call is not None
-        names = [one.name for one in self._arguments]
+        names = [*(name for name, _ in self._fixed), *(one.name for one in self._arguments)]
         if self._body is not None:
             names.append(self._body.name)
         is_async = self._handler["is_coroutine"]
@@ -285,6 +319,7 @@ class _Analysis:
             self._info(app, _outcome_handler(self._handler)),
             run="async" if is_async else options.run,
             names=tuple(names),
+            fixed=[value.value for _, value in self._fixed],
             arguments=[one.native for one in self._arguments if one.native is not None],
             body=None if self._body is None else parameters.validator(self._body),
             respond=self._answer.respond,

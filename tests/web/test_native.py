@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, Header, Path, Query, Request
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -124,12 +123,6 @@ def test_the_lanes_and_their_reasons() -> None:
         "/files/{name}.json": ("asgi", "its path has a parameter beside other text"),
         "/mounted/...": ("asgi", "is a mounted application"),
     }  # fmt: skip
-
-
-def test_a_middleware_that_the_engine_does_not_know_keeps_every_route() -> None:
-    app = shapes()
-    app.add_middleware(CORSMiddleware, allow_origins=["*"])
-    assert lanes(app)["/constant"] == ("asgi", "the app has the middleware CORSMiddleware")
 
 
 def test_debug_pages_show_the_whole_stack_and_so_it_has_to_run() -> None:

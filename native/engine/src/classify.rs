@@ -85,6 +85,8 @@ facts! {
     ForeignRoute, "foreign_route", Asgi, "is a {}";
     /// Its path cannot be told from those before it.
     Path, "path", Asgi, "its path {}";
+    /// A middleware that native routes can do with, but routes that FastAPI serves can not.
+    KnownLayer, "known_layer", Fast, "behind {}";
     /// A middleware that the engine does not know.
     Middleware, "middleware", Asgi, "the app has the middleware {}";
     /// Something that watches every request.
@@ -124,7 +126,7 @@ pub fn classify(findings: &[Finding]) -> (Lane, Vec<&Finding>) {
         .unwrap_or(Lane::Fast);
     let reasons = findings
         .iter()
-        .filter(|finding| finding.fact.allows() == lane)
+        .filter(|finding| lane > Lane::Fast && finding.fact.allows() == lane)
         .collect();
     (lane, reasons)
 }
@@ -143,6 +145,8 @@ mod tests {
     #[test]
     fn a_route_without_findings_is_fast() {
         assert_eq!(classify(&[]), (Lane::Fast, vec![]));
+        let layer = [finding(Fact::KnownLayer, "CORSMiddleware")];
+        assert_eq!(classify(&layer), (Lane::Fast, vec![]));
     }
 
     #[test]

@@ -208,10 +208,9 @@ impl Engine {
     }
 
     /// Routes that have taken the place of those of `mount_asgi`'s `native`.
-    fn set_native_routes(&self, routes: Py<NativeRoutes>) {
-        if let Some(native) = &*lock(&self.native) {
-            native.set_routes(routes);
-        }
+    fn set_native_routes(&self, py: Python<'_>, routes: Py<NativeRoutes>) -> PyResult<()> {
+        let native = lock(&self.native).clone();
+        native.map_or(Ok(()), |native| native.set_routes(py, routes))
     }
 
     fn turn(&self, py: Python<'_>, timeout: Option<f64>, drained: bool) -> PyResult<bool> {

@@ -1,7 +1,7 @@
 //! One request on a native route: its handler's call, on the loop's thread or in the pool, and its answer.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::gc;
+use super::layers::{Asked, Layers};
 use super::route::{Answer, Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
 use crate::asgi::{AsgiApp, AsgiExchange};
@@ -69,6 +70,8 @@ pub(crate) struct NativeCall {
     pub(crate) app: Arc<AsgiApp>,
     pub(crate) native: Arc<NativeApp>,
     matched: Matched,
+    /// The layers in front, and what they look at in this request.
+    layers: OnceLock<(Arc<Layers>, Asked)>,
 }
 
 impl Wake for NativeCall {
@@ -87,7 +90,8 @@ impl NativeCall {
             return false;
         };
         if let Native::Compiled(compiled) = &*matched.native {
-            if let Some(answer) = compiled.cached().filter(|_| !matched.stale) {
+            let cached = compiled.cached().filter(|_| !matched.stale);
+            if let Some(answer) = cached.filter(|_| native.layers().is_none()) {
                 answer.clone().send(exchange);
                 return true;
             }
@@ -97,6 +101,7 @@ impl NativeCall {
             app: app.clone(),
             native: native.clone(),
             matched,
+            layers: OnceLock::new(),
         });
         let waits = call.compiled().is_some_and(Compiled::reads_body) && {
             let waker = Waker::from(call.clone());
@@ -138,6 +143,14 @@ impl NativeCall {
             self.exchange.finish();
             return Ok(false);
         }
+        if compiled.is_overridable() && self.native.has_overrides(py) {
+            self.pass(py)?;
+            return Ok(true);
+        }
+        if !self.gets_through_layers(py, compiled) {
+            self.pass(py)?;
+            return Ok(true);
+        }
         let Ok(values) = self.arguments(py, compiled) else {
             self.pass(py)?;
             return Ok(true);
@@ -157,6 +170,35 @@ impl NativeCall {
                 self.call_in_pool(py, values, watch)
             }
         }
+    }
+
+    /// Whether the layers in front, if there are any, have no more to do than to add headers to an answer.
+    fn gets_through_layers(&self, py: Python<'_>, compiled: &Compiled) -> bool {
+        let Some(layers) = self.native.layers() else {
+            return true;
+        };
+        let Some(asked) = layers.ask(self.exchange.head()) else {
+            return false;
+        };
+        let (status, headers) = compiled.head();
+        let through = layers.headers(py, &asked, status, headers, 0).is_some();
+        let _ = self.layers.set((layers, asked));
+        through
+    }
+
+    /// The answer that a handler's result makes, with what the layers add. None where the framework's own code has to
+    /// make it.
+    fn answer(&self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Option<Answer> {
+        let compiled = self.compiled()?;
+        let mut answer = compiled.answer(py, result, &self.native.plain)?;
+        if let Some((layers, asked)) = self.layers.get() {
+            let headers =
+                layers.headers(py, asked, answer.status, &answer.headers, answer.body.len())?;
+            answer.headers = (*headers).clone();
+        } else {
+            compiled.cache(&answer);
+        }
+        Some(answer)
     }
 
     fn arguments<'py>(
@@ -198,15 +240,11 @@ impl NativeCall {
         py: Python<'_>,
         result: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let compiled = self.compiled();
-        let answer = match (&result, compiled) {
-            (Ok(value), Some(compiled)) => compiled.answer(py, value, &self.native.plain),
-            _ => None,
-        };
+        let answer = result
+            .as_ref()
+            .ok()
+            .and_then(|value| self.answer(py, value));
         if let Some(answer) = answer {
-            if let Some(compiled) = compiled {
-                compiled.cache(&answer);
-            }
             answer.send(&self.exchange);
             return Ok(false);
         }
@@ -404,8 +442,7 @@ impl PoolCall {
             watch.set();
         }
         if let Ok(value) = &result {
-            if let Some(answer) = compiled.answer(py, value, &self.call.native.plain) {
-                compiled.cache(&answer);
+            if let Some(answer) = self.call.answer(py, value) {
                 answer.send(&self.call.exchange);
                 return Ok(());
             }

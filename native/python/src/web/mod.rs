@@ -3,6 +3,7 @@
 mod calls;
 mod gc;
 mod json;
+mod layers;
 mod route;
 mod routes;
 

@@ -68,6 +68,8 @@ pub(crate) struct Compiled {
     endpoint: Py<PyAny>,
     /// The names of the handler's arguments, in the order of `arguments` and the body.
     names: Py<PyTuple>,
+    /// Arguments that are the same for every request; first in `names`.
+    fixed: Vec<Py<PyAny>>,
     arguments: Vec<Argument>,
     /// Validates the body.
     body: Option<Py<PyAny>>,
@@ -209,13 +211,14 @@ fn run(kind: &str) -> PyResult<Run> {
 #[pymethods]
 impl NativeRoute {
     #[staticmethod]
-    #[pyo3(signature = (endpoint, info, *, run, names, arguments, body, respond, status, media_type, cache))]
+    #[pyo3(signature = (endpoint, info, *, run, names, fixed, arguments, body, respond, status, media_type, cache))]
     #[allow(clippy::too_many_arguments)]
     fn compiled(
         endpoint: Py<PyAny>,
         info: Py<PyAny>,
         run: &str,
         names: Py<PyTuple>,
+        fixed: Vec<Py<PyAny>>,
         arguments: Vec<Described<'_>>,
         body: Option<Py<PyAny>>,
         respond: (String, Option<Py<PyAny>>, Option<Py<PyAny>>),
@@ -243,6 +246,7 @@ impl NativeRoute {
         Ok(Self(Arc::new(Native::Compiled(Box::new(Compiled {
             endpoint,
             names,
+            fixed,
             arguments: arguments
                 .into_iter()
                 .map(argument)
@@ -331,6 +335,11 @@ impl Compiled {
         }
     }
 
+    /// Status and headers of the route's own answers.
+    pub(crate) fn head(&self) -> (StatusCode, &HeaderMap) {
+        (self.status, &self.headers)
+    }
+
     pub(crate) fn set_run(&self, run: Run) {
         self.run.store(run as u8, Relaxed);
     }
@@ -358,6 +367,11 @@ impl Compiled {
             })
     }
 
+    /// Whether it has arguments that the application may override.
+    pub(crate) fn is_overridable(&self) -> bool {
+        !self.fixed.is_empty()
+    }
+
     pub(crate) fn reads_body(&self) -> bool {
         self.body.is_some()
     }
@@ -369,7 +383,8 @@ impl Compiled {
         given: &Given<'_>,
         body: Option<Bytes>,
     ) -> Result<Vec<Bound<'py, PyAny>>, Pass> {
-        let mut values = Vec::with_capacity(self.arguments.len() + 1);
+        let mut values = Vec::with_capacity(self.fixed.len() + self.arguments.len() + 1);
+        values.extend(self.fixed.iter().map(|value| value.bind(py).clone()));
         for argument in &self.arguments {
             let value = match argument.param.read(given)? {
                 Value::Missing => {

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::json::Models;
+use super::layers::Layers;
 use super::route::{Native, NativeRoute, PlainResponses};
 
 /// How long what cannot be watched (telemetry) may go unnoticed.
@@ -116,6 +117,13 @@ impl Matched {
     }
 }
 
+fn layers(side: &Bound<'_, PyAny>) -> PyResult<Option<Arc<Layers>>> {
+    let layers = side.getattr("layers")?;
+    (!layers.is_none())
+        .then(|| Layers::new(&layers).map(Arc::new))
+        .transpose()
+}
+
 /// The native side of an application.
 pub(crate) struct NativeApp {
     routes: Mutex<Arc<Py<NativeRoutes>>>,
@@ -141,6 +149,7 @@ pub(crate) struct NativeApp {
     pub(crate) set_running_loop: Py<PyAny>,
     pub(crate) event_loop: Py<PyAny>,
     pub(crate) plain: PlainResponses,
+    layers: Mutex<Option<Arc<Layers>>>,
     pub(crate) counts: Counts,
 }
 
@@ -174,6 +183,7 @@ impl NativeApp {
             set_running_loop: part("set_running_loop")?,
             event_loop: part("event_loop")?,
             counts: Counts::default(),
+            layers: Mutex::new(layers(side)?),
             plain: PlainResponses {
                 base: side.getattr("response_base")?.extract()?,
                 exact,
@@ -185,8 +195,19 @@ impl NativeApp {
         })
     }
 
-    pub(crate) fn set_routes(&self, routes: Py<NativeRoutes>) {
+    /// Other routes, and the layers that are in front of them now.
+    pub(crate) fn set_routes(&self, py: Python<'_>, routes: Py<NativeRoutes>) -> PyResult<()> {
+        *self.layers.lock().unwrap_or_else(PoisonError::into_inner) = layers(self.side.bind(py))?;
         *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+        Ok(())
+    }
+
+    /// The layers in front of native routes, if there are any.
+    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
+        self.layers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether what was compiled is still what the application would do. What is replaced as a whole is seen at once, as
@@ -244,6 +265,15 @@ impl NativeApp {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whether dependencies are overridden.
+    pub(crate) fn has_overrides(&self, py: Python<'_>) -> bool {
+        self.application
+            .bind(py)
+            .getattr(intern!(py, "dependency_overrides"))
+            .and_then(|overrides| overrides.is_truthy())
+            .unwrap_or(true)
     }
 
     /// How many timers the event loop has.

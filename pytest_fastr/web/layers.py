@@ -1,0 +1,83 @@
+"""Starlette's own middleware in front of native routes: what it adds to an answer is learned by running it.
+
+CORS, trusted hosts, sessions and compression look at a few headers of the request, and add headers to the answer. For
+each kind of request the middleware's own code is run once, around an application that answers as the route does. What
+needs more of it (a preflight, a session's cookie, a body to compress, a host that is refused) goes through the whole
+application.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+try:
+    from starlette.middleware.sessions import SessionMiddleware
+except ImportError:  # it needs itsdangerous
+    SessionMiddleware = None  # type: ignore[assignment,misc]
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def is_known(layer: Any) -> bool:
+    """Whether a middleware is one of Starlette's that is understood here."""
+    return type(layer) in (CORSMiddleware, GZipMiddleware, TrustedHostMiddleware) or (
+        SessionMiddleware is not None and type(layer) is SessionMiddleware
+    )
+
+
+class LearnedLayers:
+    """The layers of an application; the engine reads the attributes and calls :meth:`learn`."""
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        """``layers``: from the outside in, all of them known."""
+        self._layers = layers
+        self.session_cookies = [layer.session_cookie for layer in layers if hasattr(layer, "session_cookie")]
+        sizes = [layer.minimum_size for layer in layers if isinstance(layer, GZipMiddleware)]
+        self.gzip_from: int | None = max(min(sizes), 0) if sizes else None
+
+    def learn(
+        self, host: bytes | None, origin: bytes | None, accepts_gzip: bool, status: int, headers: Fields, large: bool
+    ) -> Fields | None:
+        """The headers that an answer with these has after the layers; None when they do not let the request through."""
+        fields = [(b"host", host), (b"origin", origin), (b"accept-encoding", b"gzip" if accepts_gzip else None)]
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "state": {},
+            "headers": [(name, value) for name, value in fields if value is not None], "client": None, "server": None,
+        }  # fmt: skip
+        body = bytes(self.gzip_from or 0) if large else b""
+        sent: list[Any] = []
+        reached = False
+
+        async def answers(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal reached
+            reached = True
+            length = (b"content-length", str(len(body)).encode())
+            await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+            await send({"type": "http.response.body", "body": body})
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        inner: Any = answers
+        for layer in reversed(self._layers):
+            outer = copy.copy(layer)
+            outer.app = inner
+            inner = outer
+        call = inner(scope, None, keep)
+        try:
+            call.send(None)
+        except StopIteration:
+            pass
+        else:  # it waits for something: not one of those that only look and add
+            call.close()
+            return None
+        if not reached or len(sent) != 2 or sent[1]["body"] != body or sent[0]["status"] != status:
+            return None
+        return [(bytes(name), bytes(value)) for name, value in sent[0]["headers"]]
