@@ -156,7 +156,7 @@ class Send:
         """Raises RuntimeError for messages out of order, TypeError for a body that is no bytes."""
 
     def started(self) -> bool:
-        """Whether a response was begun."""
+        """Whether the application has tried to begin a response, with success or not."""
 
     def finish(self, failed: bool = False) -> str | None:
         """The application is done with this request. Returns what was wrong with its response, or None."""

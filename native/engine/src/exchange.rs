@@ -247,11 +247,6 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether a response was begun.
-    pub fn has_started(&self) -> bool {
-        self.lock().started
-    }
-
     /// Sends a whole response. After a disconnect, or when one was begun already, nothing happens.
     pub fn answer(self: &Arc<Self>, status: StatusCode, mut headers: HeaderMap, body: Bytes) {
         let mut state = self.lock();

@@ -1,5 +1,6 @@
 //! What connects an engine's exchange with the asyncio side: the batch of a turn, and the futures that wait.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -164,6 +165,7 @@ impl App for AsgiAppHandle {
             socket: Some(socket),
             app: self.0.clone(),
             waiting: Mutex::default(),
+            begun: AtomicBool::new(false),
         });
         self.0.batch.push(Happened::Request(exchange));
     }
@@ -183,6 +185,8 @@ pub(crate) struct AsgiExchange {
     pub(super) socket: Option<Arc<WebSocket>>,
     pub(crate) app: Arc<AsgiApp>,
     waiting: Mutex<Vec<(Until, Py<PyAny>)>>,
+    /// The application has tried to begin a response, with success or not.
+    pub(crate) begun: AtomicBool,
 }
 
 /// What a future waits for.
@@ -217,6 +221,7 @@ impl AsgiExchange {
             socket: None,
             app,
             waiting: Mutex::default(),
+            begun: AtomicBool::new(false),
         })
     }
 

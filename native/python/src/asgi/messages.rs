@@ -1,5 +1,6 @@
 //! The two callables of ASGI: receive and send.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -75,9 +76,9 @@ impl Send {
         }
     }
 
-    /// Whether a response was begun.
+    /// Whether the application has tried to begin a response, which counts for its layers even where it failed.
     fn started(&self) -> bool {
-        self.0.exchange.has_started()
+        self.0.begun.load(Relaxed)
     }
 
     /// The application is done, or has failed. Returns what was wrong with its response, or None.
@@ -96,6 +97,7 @@ impl Send {
 impl Send {
     fn start(&self, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = message.py();
+        self.0.begun.store(true, Relaxed);
         let status: u16 = message.get_item(intern!(py, "status"))?.extract()?;
         let headers = headers(message)?;
         let fields = headers.iter().map(|(name, value)| (&**name, &**value));
