@@ -1,7 +1,5 @@
 """Dependencies that live as long as the application: connection pools, models, clients."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable

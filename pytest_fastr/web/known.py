@@ -36,12 +36,12 @@ DEPENDANT_FIELDS = frozenset({
     "security_requirements", "security_scopes", "use_cache", "path", "scope", "concurrency", "cache_key",
 })  # fmt: skip
 
-# Where tools that watch an application put themselves in between: owner, name, and the module of the original.
+# Where tools that watch an application put themselves in between: owner, name, and the modules of the original.
 _UNTOUCHED: tuple[tuple[Any, str, str], ...] = (
     (FastAPI, "__call__", "fastapi.applications"),
     (Starlette, "__call__", "starlette.applications"),
     (fastapi.routing, "get_request_handler", "fastapi.routing"),
-    (fastapi.routing, "request_response", "fastapi.routing"),
+    (fastapi.routing, "request_response", "fastapi.routing starlette.routing"),
     (fastapi.routing, "run_endpoint_function", "fastapi.routing"),
     (fastapi.routing, "serialize_response", "fastapi.routing"),
     (fastapi.routing, "jsonable_encoder", "fastapi.encoders"),
@@ -59,9 +59,9 @@ def objection() -> str | None:
     fields = {field.name for field in dataclasses.fields(fastapi.dependencies.models.Dependant)}
     if unknown := fields - DEPENDANT_FIELDS:
         return f"FastAPI {fastapi.__version__} has {_list(unknown)}, which this version of pytest-fastr does not know"
-    for owner, name, module in _UNTOUCHED:
+    for owner, name, modules in _UNTOUCHED:
         function = getattr(owner, name, None)
-        if getattr(function, "__module__", None) != module or hasattr(function, "__wrapped__"):
+        if getattr(function, "__module__", None) not in modules.split() or hasattr(function, "__wrapped__"):
             return f"{owner.__name__}.{name} is replaced by another tool ({getattr(function, '__module__', '?')})"
     return None
 
@@ -86,9 +86,9 @@ def closure(function: Any) -> dict[str, Any]:
 
 
 def is_defined_in(function: Any, qualified_name: str) -> bool:
-    """Whether this is FastAPI's own inner function of that name."""
+    """Whether this is an inner function of that name of FastAPI's, or of Starlette's where FastAPI takes that."""
     return (
-        getattr(function, "__module__", None) == "fastapi.routing"
+        getattr(function, "__module__", None) in ("fastapi.routing", "starlette.routing")
         and getattr(function, "__qualname__", None) == qualified_name
     )
 

@@ -42,10 +42,14 @@ class LearnedLayers:
         self.gzip_from: int | None = max(min(sizes), 0) if sizes else None
 
     def learn(
-        self, host: bytes | None, origin: bytes | None, accepts_gzip: bool, status: int, headers: Fields, large: bool
-    ) -> Fields | None:
+        self, host: bytes | None, origin: bytes | None, accepts_gzip: bool, has_cookie: bool, status: int,
+        headers: Fields, large: bool,
+    ) -> Fields | None:  # fmt: skip
         """The headers that an answer with these has after the layers; None when they do not let the request through."""
-        fields = [(b"host", host), (b"origin", origin), (b"accept-encoding", b"gzip" if accepts_gzip else None)]
+        fields = [
+            (b"host", host), (b"origin", origin), (b"accept-encoding", b"gzip" if accepts_gzip else None),
+            (b"cookie", b"some=value" if has_cookie else None),
+        ]  # fmt: skip
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
             "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "state": {},

@@ -144,6 +144,8 @@ class NativeSide:
         self._watch()
         self.stack = app.middleware_stack
         self._layers = stack_of(app)
+        # Where FastAPI looks for what closes files: the name depends on its version.
+        self._files = next((one.context_name for one in self._layers if hasattr(one, "context_name")), "")
         in_front = [layer for layer in self._layers if is_known(layer)]
         self.layers = LearnedLayers(in_front) if in_front else None
         self._handlers = next((one for one in self._layers if isinstance(one, ExceptionMiddleware)), None)
@@ -225,7 +227,7 @@ class NativeSide:
             )
         try:
             async with AsyncExitStack() as stack:
-                scope["fastapi_middleware_astack"] = stack
+                scope[self._files] = stack
                 await scope[_INFO].app(scope, receive, send)
         except Exception as error:
             # What nobody inside has handled is for the layers outside, as if it came out of the router.

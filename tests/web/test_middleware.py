@@ -142,7 +142,7 @@ def test_a_layer_that_waits_or_refuses_lets_nothing_through() -> None:
     hosts = TrustedHostMiddleware(app=None, allowed_hosts=["a.example"])  # type: ignore[arg-type]
     layers = LearnedLayers([hosts])
     given = [(b"content-type", b"text/plain")]
-    assert layers.learn(b"b.example", None, False, 200, given, False) is None
-    learned = layers.learn(b"a.example", None, False, 200, given, False)
+    assert layers.learn(b"b.example", None, False, False, 200, given, False) is None
+    learned = layers.learn(b"a.example", None, False, False, 200, given, False)
     assert learned is not None
     assert (b"content-type", b"text/plain") in learned

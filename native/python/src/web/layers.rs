@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fastr_engine::{Captures, Given, Param, Reading, RequestHead, Source, Value};
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -20,6 +20,7 @@ pub(crate) struct Asked {
     host: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     accepts_gzip: bool,
+    has_cookie: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -35,7 +36,7 @@ pub(crate) struct Layers {
     cookies: Vec<Param>,
     /// From this many bytes on an answer may be compressed.
     gzip_from: Option<usize>,
-    /// `learn(host, origin, accepts_gzip, status, headers, large)`: the headers, or None for what does not get through.
+    /// `learn(host, origin, accepts_gzip, has_cookie, status, headers, large)`: the headers, or None for what does not get through.
     learn: Py<PyAny>,
     known: Mutex<HashMap<Kind, Option<Arc<HeaderMap>>>>,
 }
@@ -75,6 +76,7 @@ impl Layers {
             host: head.headers.get(HOST).cloned(),
             origin: head.headers.get(ORIGIN).cloned(),
             accepts_gzip: head.headers.get(ACCEPT_ENCODING).is_some_and(gzip),
+            has_cookie: head.headers.contains_key(COOKIE),
         })
     }
 
@@ -136,6 +138,7 @@ impl Layers {
             asked.host.as_ref().map(bytes),
             asked.origin.as_ref().map(bytes),
             asked.accepts_gzip,
+            asked.has_cookie,
             kind.status,
             given,
             kind.large,
