@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import fastapi
+import fastapi._compat
 import fastapi.dependencies.models
+import fastapi.dependencies.utils
 import fastapi.routing
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
@@ -51,6 +54,28 @@ _UNTOUCHED: tuple[tuple[Any, str, str], ...] = (
 )
 
 
+def _annotation_check(name: str) -> Callable[[Any], bool] | None:
+    """One of FastAPI's checks of annotations, from the module in which this version has it."""
+    places = (fastapi._compat, getattr(fastapi._compat, "shared", None), fastapi.dependencies.utils)
+    return next((getattr(place, name) for place in places if hasattr(place, name)), None)
+
+
+_IS_SCALAR = _annotation_check("field_annotation_is_scalar")
+_IS_SEQUENCE = _annotation_check("field_annotation_is_sequence")
+_IS_SCALAR_SEQUENCE = _annotation_check("field_annotation_is_scalar_sequence")
+
+
+def is_sequence(annotation: Any) -> bool:
+    """Whether FastAPI reads a parameter as the list of all its values."""
+    return _IS_SEQUENCE is not None and _IS_SEQUENCE(annotation)
+
+
+def is_text(annotation: Any) -> bool:
+    """Whether FastAPI reads a parameter as one text, or as a list of texts."""
+    checks = (_IS_SCALAR, _IS_SCALAR_SEQUENCE)
+    return any(check is not None and check(annotation) for check in checks)
+
+
 def objection() -> str | None:
     """Why no route can be compiled with this FastAPI; None when nothing stands against it."""
     parameters = set(inspect.signature(fastapi.routing.get_request_handler).parameters)
@@ -59,6 +84,8 @@ def objection() -> str | None:
     fields = {field.name for field in dataclasses.fields(fastapi.dependencies.models.Dependant)}
     if unknown := fields - DEPENDANT_FIELDS:
         return f"FastAPI {fastapi.__version__} has {_list(unknown)}, which this version of pytest-fastr does not know"
+    if None in (_IS_SCALAR, _IS_SEQUENCE, _IS_SCALAR_SEQUENCE):
+        return f"FastAPI {fastapi.__version__} reads parameters in a way that pytest-fastr does not know"
     for owner, name, modules in _UNTOUCHED:
         function = getattr(owner, name, None)
         if getattr(function, "__module__", None) not in modules.split() or hasattr(function, "__wrapped__"):

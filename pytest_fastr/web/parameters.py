@@ -12,13 +12,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 from fastapi import params
-from fastapi._compat import (
-    field_annotation_is_scalar,
-    field_annotation_is_scalar_sequence,
-    field_annotation_is_sequence,
-)
 from fastapi.dependencies import utils
 from pydantic_core import SchemaValidator
+
+from pytest_fastr.web import known
 
 # Larger bounds are left to pydantic.
 MAX_BOUND = 2**62
@@ -105,14 +102,14 @@ def _reading(field: Any) -> Reading | None:
         return "text"
     if not _is_plain(annotation):
         return None
-    return "texts" if field_annotation_is_sequence(info.annotation) else "text"
+    return "texts" if known.is_sequence(info.annotation) else "text"
 
 
 def _is_plain(annotation: Any) -> bool:
     """Whether FastAPI reads the parameter as one text or a list of texts."""
     if get_origin(annotation) is Annotated:
         return _is_plain(get_args(annotation)[0])
-    return bool(field_annotation_is_scalar(annotation) or field_annotation_is_scalar_sequence(annotation))
+    return known.is_text(annotation)
 
 
 def _bounds(scalar: str, metadata: list[Any]) -> dict[str, Any] | None:

@@ -216,9 +216,10 @@ def _add_api_route(
 
 def _handler_of(effective: Any, route: Any) -> dict[str, Any] | None:
     """The variables of FastAPI's request handler of a route; None when there is something else in its place."""
-    if not known.is_defined_in(effective.app, "request_response.<locals>.app"):
+    app = getattr(effective, "app", None)  # some versions make it anew for each request
+    if not known.is_defined_in(app, "request_response.<locals>.app"):
         return None
-    function = known.closure(effective.app).get("f")
+    function = known.closure(app).get("f")
     if not known.is_defined_in(function, "get_request_handler.<locals>.app"):
         return None
     variables = known.closure(function)
