@@ -258,7 +258,7 @@ async def _nowhere(message: Any) -> None:
 async def _outcome(scope: Scope, receive: Receive, send: Send) -> None:
     """In the place of the router."""
     info: RouteInfo | None = scope[_INFO]
-    if info is not None and info.outcome is not None:
+    if info is not None:
         await info.outcome(scope, receive, send)
         return
     if scope[_STARTED]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import fastapi.routing
@@ -63,20 +64,24 @@ class RouteReport:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class RouteInfo:
     """What is needed to hand a request of a route back to FastAPI.
 
     ``app``: the route's own ASGI application. ``scope``: what a router adds to the scope when it has matched the route.
-    ``convertors``: of the path's parameters, from left to right. ``outcome``: FastAPI's handler around a result that is
-    there already, for compiled routes.
+    ``convertors``: of the path's parameters, from left to right. ``handler``: the variables of FastAPI's handler.
     """
 
     app: Callable[..., Any]
     scope: Mapping[str, Any]
     fastapi_scope: Mapping[str, Any]
     convertors: Mapping[str, Convertor[Any]]
-    outcome: Callable[..., Any] | None = None
+    handler: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def outcome(self) -> Callable[..., Any]:
+        """FastAPI's handler around a result that is there already. Most routes never need it, and it costs to make."""
+        return _outcome_handler(self.handler)
 
 
 @dataclass
@@ -307,7 +312,7 @@ class _Analysis:
     def native(self, app: FastAPI) -> _native.NativeRoute:
         """The form that the engine serves."""
         if self.is_direct or isinstance(self._answer, str):
-            return _native.NativeRoute.direct(self._info(app, None))
+            return _native.NativeRoute.direct(self._info(app))
         dependant = self._dependant
         assert dependant.call is not None
         names = [*(name for name, _ in self._fixed), *(one.name for one in self._arguments)]
@@ -317,7 +322,7 @@ class _Analysis:
         options = RouteOptions.of(dependant.call)
         return _native.NativeRoute.compiled(
             dependant.call,
-            self._info(app, _outcome_handler(self._handler)),
+            self._info(app),
             run="async" if is_async else options.run,
             names=tuple(names),
             fixed=[value.value for _, value in self._fixed],
@@ -329,11 +334,11 @@ class _Analysis:
             cache=options.cache_response and not names,
         )
 
-    def _info(self, app: FastAPI, outcome: Callable[..., Any] | None) -> RouteInfo:
+    def _info(self, app: FastAPI) -> RouteInfo:
         route, effective = self._candidate.route, self._candidate.effective
         scope = {"router": app.router, "endpoint": effective.endpoint, "route": route}
         fastapi_scope = {name: one for name, one in self._candidate.fastapi_scope.items() if name != "has_form_limits"}
-        return RouteInfo(effective.app, scope, fastapi_scope, self._convertors, outcome)
+        return RouteInfo(effective.app, scope, fastapi_scope, self._convertors, self._handler)
 
 
 OUTCOME = "pytest_fastr.outcome"
