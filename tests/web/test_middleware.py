@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,11 @@ def make(change: Change) -> FastAPI:
     return app
 
 
+def untimed(value: str) -> str:
+    """A header's value without the second in which a session was signed, and the signature over it."""
+    return re.sub(r"^(session=[^.]+\.)[^;]+", r"\1...", value)
+
+
 def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]], bytes]:
     connection = http.client.HTTPConnection(server.host, server.port, timeout=20)
     try:
@@ -92,7 +98,7 @@ def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> tupl
             connection.putheader(name, value)
         connection.endheaders()
         answer = connection.getresponse()
-        fields = [(name.lower(), value) for name, value in answer.getheaders() if name.lower() != "date"]
+        fields = [(name.lower(), untimed(value)) for name, value in answer.getheaders() if name.lower() != "date"]
         return answer.status, sorted(fields), answer.read()
     finally:
         connection.close()
@@ -125,9 +131,12 @@ def test_one_that_is_not_known_keeps_every_route() -> None:
 
 def test_a_session_is_carried_from_answer_to_request() -> None:
     with Server(make(CASES["sessions"]), mount="native") as server:
-        _, fields, body = ask(server, "GET", "/counts", {"host": "h"})
-        assert body == b"1"
-        cookie = dict(fields)["set-cookie"].partition(";")[0]
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=20)
+        connection.request("GET", "/counts")
+        answer = connection.getresponse()
+        cookie = str(answer.getheader("set-cookie")).partition(";")[0]
+        assert answer.read() == b"1"
+        connection.close()
         assert ask(server, "GET", "/counts", {"host": "h", "cookie": cookie})[2] == b"2"
 
 
