@@ -221,6 +221,7 @@ class NativeRoute:
         status: int,
         media_type: str | None,
         cache: bool,
+        overridable: bool,
     ) -> NativeRoute:
         """A handler that the engine calls.
 
@@ -228,7 +229,8 @@ class NativeRoute:
         key, reading, default kind, default, validator) each. ``names`` has the names of both, and last that of the
         JSON body, which ``body`` validates.
         ``respond``: ("json", None, None), ("model", validate, dump), ("text", None, None) or ("nothing", None, None).
-        ``cache``: the first answer is every answer. ``info`` is handed to ``NativeSide.replay``. Raises ValueError.
+        ``cache``: the first answer is every answer. ``overridable``: left to the application while dependencies are
+        overridden. ``info`` is handed to ``NativeSide.replay``. Raises ValueError.
         """
 
     @staticmethod

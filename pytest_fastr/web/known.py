@@ -120,6 +120,14 @@ def is_defined_in(function: Any, qualified_name: str) -> bool:
     )
 
 
+def is_coroutine_callable(dependant: Any) -> bool:
+    """Whether FastAPI awaits a dependency's call, instead of running it in a thread."""
+    own = getattr(fastapi.dependencies.models, "_is_coroutine_callable", None) or getattr(
+        fastapi.dependencies.utils, "is_coroutine_callable", None
+    )
+    return bool(dependant.is_coroutine_callable if own is None else own(dependant.call))
+
+
 def is_generator(function: Any) -> bool:
     """Whether a call of it makes a generator, in either colour."""
     plain = inspect.unwrap(function)

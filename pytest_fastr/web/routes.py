@@ -12,14 +12,15 @@ from functools import cached_property
 from typing import Any
 
 import fastapi.routing
-from fastapi import FastAPI, params
+from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
 from starlette.convertors import CONVERTOR_TYPES, Convertor
 from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from pytest_fastr import _native
-from pytest_fastr.web import known, parameters, responses
+from pytest_fastr.web import known
+from pytest_fastr.web.analysis import Analysis
 from pytest_fastr.web.app_scope import AppScoped
 
 # FastAPI keeps included routers as such, in newer versions.
@@ -208,15 +209,29 @@ def _add_api_route(
         facts.append(("unknown", "its handler is not FastAPI's own, or has a limit for bodies"))
     route: _native.NativeRoute | None = None
     if handler is not None:
-        analysis = _Analysis(candidate, handler)
+        names = {name: _CONVERTORS.get(type(one), "") for name, one in effective.param_convertors.items()}
+        analysis = Analysis(handler, names)
         facts += analysis.facts
+        if analysis.has_form and candidate.fastapi_scope.get("has_form_limits"):
+            facts.append(("observer", "limits for forms"))
         if analysis.is_direct:
             facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]
         lane, _ = _native.classify_route(facts)
         if lane != "asgi":
-            route = analysis.native(app)
+            info, options = _info(app, candidate, handler), RouteOptions.of(effective.endpoint)
+            if analysis.is_direct:
+                route = _native.NativeRoute.direct(info)
+            else:
+                route = analysis.compiled(info, options.run, options.cache_response)
     _report(compiled, methods, effective.path, facts)
     compiled.native.add(path, list(methods), route)
+
+
+def _info(app: FastAPI, candidate: _Candidate, handler: Mapping[str, Any]) -> RouteInfo:
+    route, effective = candidate.route, candidate.effective
+    scope = {"router": app.router, "endpoint": effective.endpoint, "route": route}
+    fastapi_scope = {name: one for name, one in candidate.fastapi_scope.items() if name != "has_form_limits"}
+    return RouteInfo(effective.app, scope, fastapi_scope, effective.param_convertors, handler)
 
 
 def _handler_of(effective: Any, route: Any) -> dict[str, Any] | None:
@@ -235,110 +250,6 @@ def _handler_of(effective: Any, route: Any) -> dict[str, Any] | None:
     if dependant.call is not effective.endpoint:
         return None
     return variables
-
-
-class _Analysis:
-    """What a route asks of FastAPI, as facts for the classifier, and its native form."""
-
-    def __init__(self, candidate: _Candidate, handler: Mapping[str, Any]) -> None:
-        self._candidate = candidate
-        self._handler = handler
-        self._dependant: Dependant = handler["dependant"]
-        effective = candidate.effective
-        self._convertors: Mapping[str, Convertor[Any]] = effective.param_convertors
-        names = {name: _CONVERTORS.get(type(one), "") for name, one in self._convertors.items()}
-        self._arguments = [
-            parameters.describe(one, source, names)
-            for source in ("path", "query", "header", "cookie")
-            for one in getattr(self._dependant, f"{source}_params")
-        ]
-        self._answer = responses.describe(handler)
-        self._direct_facts = list(self._what_fastapi_makes())
-        self.facts = [(one.fact, repr(one.name)) for one in self._arguments] + self._direct_facts
-        self._body = self._json_body()
-        if self._body is not None:
-            self.facts.append(("json_body", ""))
-        if self._has_form and candidate.fastapi_scope.get("has_form_limits"):
-            self.facts.append(("observer", "limits for forms"))
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether FastAPI's application of the route serves it."""
-        not_there = any(not value.is_open for _, value in self._fixed)
-        return bool(self._direct_facts) or isinstance(self._answer, str) or not_there
-
-    @property
-    def _has_form(self) -> bool:
-        field = self._handler["body_field"]
-        return field is not None and isinstance(field.field_info, params.Form)
-
-    def _what_fastapi_makes(self) -> Iterator[tuple[str, str]]:
-        dependant = self._dependant
-        for one in dependant.dependencies:
-            if isinstance(one.call, AppScoped) and one.name is not None:
-                continue
-            yield "dependency", str(getattr(one.call, "__name__", None) or type(one.call).__name__)
-        for kind in ("request", "http_connection", "websocket", "response", "background_tasks", "security_scopes"):
-            if name := getattr(dependant, f"{kind}_param_name", None):
-                yield "injected", repr(name)
-        for argument in self._arguments:
-            if argument.native is None:
-                yield "other_param", repr(argument.name)
-        if self._handler["body_field"] is not None and self._json_body() is None:
-            yield "other_body", "a form" if self._has_form else "a body of several parts"
-        if isinstance(self._answer, str):
-            yield "response", self._answer
-        elif known.is_generator(dependant.call):
-            yield "response", "a stream"
-
-    @property
-    def _fixed(self) -> list[tuple[str, AppScoped[Any]]]:
-        """The arguments whose values are there for as long as the application."""
-        return [
-            (one.name, one.call)
-            for one in self._dependant.dependencies
-            if isinstance(one.call, AppScoped) and one.name is not None
-        ]
-
-    def _json_body(self) -> Any | None:
-        """The field of the one JSON body, if that is all the body there is."""
-        fields = self._dependant.body_params
-        if self._handler["body_field"] is None or self._has_form or self._handler["embed_body_fields"]:
-            return None
-        if len(fields) != 1 or getattr(fields[0].field_info, "embed", None) or fields[0].field_info.validate_default:
-            return None
-        return fields[0]
-
-    def native(self, app: FastAPI) -> _native.NativeRoute:
-        """The form that the engine serves."""
-        if self.is_direct or isinstance(self._answer, str):
-            return _native.NativeRoute.direct(self._info(app))
-        dependant = self._dependant
-        assert dependant.call is not None
-        names = [*(name for name, _ in self._fixed), *(one.name for one in self._arguments)]
-        if self._body is not None:
-            names.append(self._body.name)
-        is_async = self._handler["is_coroutine"]
-        options = RouteOptions.of(dependant.call)
-        return _native.NativeRoute.compiled(
-            dependant.call,
-            self._info(app),
-            run="async" if is_async else options.run,
-            names=tuple(names),
-            fixed=[value.value for _, value in self._fixed],
-            arguments=[one.native for one in self._arguments if one.native is not None],
-            body=None if self._body is None else parameters.validator(self._body),
-            respond=self._answer.respond,
-            status=self._answer.status,
-            media_type=self._answer.media_type,
-            cache=options.cache_response and not names,
-        )
-
-    def _info(self, app: FastAPI) -> RouteInfo:
-        route, effective = self._candidate.route, self._candidate.effective
-        scope = {"router": app.router, "endpoint": effective.endpoint, "route": route}
-        fastapi_scope = {name: one for name, one in self._candidate.fastapi_scope.items() if name != "has_form_limits"}
-        return RouteInfo(effective.app, scope, fastapi_scope, self._convertors, self._handler)
 
 
 OUTCOME = "pytest_fastr.outcome"

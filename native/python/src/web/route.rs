@@ -80,6 +80,8 @@ pub(crate) struct Compiled {
     trial: Mutex<Trial>,
     /// The first answer, where it is to be every answer.
     first: Option<OnceLock<Answer>>,
+    /// It has dependencies, which the application may override.
+    overridable: bool,
     /// What the Python side knows this route by.
     pub(crate) info: Py<PyAny>,
 }
@@ -211,7 +213,7 @@ fn run(kind: &str) -> PyResult<Run> {
 #[pymethods]
 impl NativeRoute {
     #[staticmethod]
-    #[pyo3(signature = (endpoint, info, *, run, names, fixed, arguments, body, respond, status, media_type, cache))]
+    #[pyo3(signature = (endpoint, info, *, run, names, fixed, arguments, body, respond, status, media_type, cache, overridable))]
     #[allow(clippy::too_many_arguments)]
     fn compiled(
         endpoint: Py<PyAny>,
@@ -225,6 +227,7 @@ impl NativeRoute {
         status: u16,
         media_type: Option<&str>,
         cache: bool,
+        overridable: bool,
     ) -> PyResult<Self> {
         let respond = match respond {
             (kind, Some(validate), Some(dump)) if kind == "model" => {
@@ -258,6 +261,7 @@ impl NativeRoute {
             run: AtomicU8::new(self::run(run)? as u8),
             trial: Mutex::default(),
             first: cache.then(OnceLock::new),
+            overridable,
             info,
         })))))
     }
@@ -367,9 +371,9 @@ impl Compiled {
             })
     }
 
-    /// Whether it has arguments that the application may override.
+    /// Whether it has dependencies, which the application may override.
     pub(crate) fn is_overridable(&self) -> bool {
-        !self.fixed.is_empty()
+        self.overridable
     }
 
     pub(crate) fn reads_body(&self) -> bool {
