@@ -20,7 +20,7 @@ from pytest_fastr.web.layers import LearnedLayers, is_known
 from pytest_fastr.web.pool import HandlerPool
 from pytest_fastr.web.responses import PLAIN_RESPONSES, dump_model
 from pytest_fastr.web.routes import OUTCOME, CompiledRoutes, RouteInfo, RouteReport, compile_routes
-from pytest_fastr.web.watched import Changes, WatchedRoutes
+from pytest_fastr.web.watched import WatchedRoutes
 
 if TYPE_CHECKING:
     from pytest_fastr._native import Engine, Receive, Send
@@ -116,8 +116,8 @@ class NativeSide:
         self._engine: Engine | None = None
         self._server_root = root_path
         self._pool = HandlerPool(threads)
-        self._changes = Changes()
-        self._seen = -1
+        self._lists: list[WatchedRoutes] = []
+        self._changed = False
         self.event_loop = loop
         self.set_running_loop = asyncio._set_running_loop
         self.submit = self._pool.submit
@@ -130,8 +130,11 @@ class NativeSide:
         gc.callbacks.append(_native.note_collection)
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Ends the threads, and listens to the application no more."""
         self._pool.close()
+        for routes in self._lists:
+            routes.listeners.remove(self._on_change)
+        self._lists.clear()
         if _native.note_collection in gc.callbacks:
             gc.callbacks.remove(_native.note_collection)
 
@@ -141,6 +144,7 @@ class NativeSide:
         own_root = app.root_path
         if self._server_root and own_root not in ("", self._server_root):
             found.append(("unknown", "the server and the app have different root paths"))
+        self._changed = False
         self._watch()
         self.stack = app.middleware_stack
         self._layers = stack_of(app)
@@ -150,9 +154,12 @@ class NativeSide:
         self.layers = LearnedLayers(in_front) if in_front else None
         self._handlers = next((one for one in self._layers if isinstance(one, ExceptionMiddleware)), None)
         self._outermost = self._copy_of_stack()
-        compiled = compile_routes(app, stack_objections=found, root_path="" if self._server_root else own_root)
-        self._changes.tell(compiled.native.invalidate)
-        return compiled
+        return compile_routes(app, stack_objections=found, root_path="" if self._server_root else own_root)
+
+    def _on_change(self) -> None:
+        """A list of routes is about to change."""
+        self._changed = True
+        self.compiled.native.invalidate()
 
     def _watch(self) -> None:
         """Has every list of routes tell when it is changed."""
@@ -162,17 +169,20 @@ class NativeSide:
             if id(router) in known_routers:
                 continue
             known_routers.add(id(router))
-            if not (isinstance(router.routes, WatchedRoutes) and router.routes.changes is self._changes):
-                router.routes = WatchedRoutes(router.routes, self._changes)
+            # Another server of the same application may listen as well.
+            if not isinstance(router.routes, WatchedRoutes):
+                router.routes = WatchedRoutes(router.routes)
+            if self._on_change not in router.routes.listeners:
+                router.routes.listeners.append(self._on_change)
+                self._lists.append(router.routes)
             waiting += [one.original_router for one in router.routes if hasattr(one, "original_router")]
         self.watched = self.app.router.routes
-        self._seen = self._changes.count
 
     def fresh(self) -> bool:
         """Whether the table is still that of the application. If not, another one has taken its place."""
         app = self.app
         if (
-            self._seen == self._changes.count
+            not self._changed
             and app.middleware_stack is self.stack
             and app.router.routes is self.watched
             and not _has_telemetry(app)

@@ -25,7 +25,6 @@ from pytest_fastr.web.app_scope import AppScoped
 
 # FastAPI keeps included routers as such, in newer versions.
 _IncludedRouter: Any = getattr(fastapi.routing, "_IncludedRouter", ())
-_EffectiveContext: Any = getattr(fastapi.routing, "_EffectiveRouteContext", ())
 
 _CONVERTORS: dict[type[Convertor[Any]], str] = {
     type(convertor): name
@@ -187,10 +186,9 @@ def _known_path(route: Any) -> bool:
     return all(type(convertor) in _CONVERTORS for convertor in route.param_convertors.values())
 
 
-def _report(compiled: CompiledRoutes, methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> str:
+def _report(compiled: CompiledRoutes, methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> None:
     lane, reasons = _native.classify_route(facts)
     compiled.reports.append(RouteReport(methods, path, lane, tuple(reasons)))
-    return lane
 
 
 def _add_api_route(
@@ -204,7 +202,7 @@ def _add_api_route(
         facts.append(("path", "has a convertor of the application's own"))
     elif not _native.is_simple_path(path):
         facts.append(("path", "has a parameter beside other text"))
-    handler = _handler_of(effective, candidate.route)
+    handler = _handler_of(effective)
     if handler is None:
         facts.append(("unknown", "its handler is not FastAPI's own, or has a limit for bodies"))
     route: _native.NativeRoute | None = None
@@ -234,7 +232,7 @@ def _info(app: FastAPI, candidate: _Candidate, handler: Mapping[str, Any]) -> Ro
     return RouteInfo(effective.app, scope, fastapi_scope, effective.param_convertors, handler)
 
 
-def _handler_of(effective: Any, route: Any) -> dict[str, Any] | None:
+def _handler_of(effective: Any) -> dict[str, Any] | None:
     """The variables of FastAPI's request handler of a route; None when there is something else in its place."""
     app = getattr(effective, "app", None)  # some versions make it anew for each request
     if not known.is_defined_in(app, "request_response.<locals>.app"):

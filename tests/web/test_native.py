@@ -473,3 +473,18 @@ def test_forms_are_read_by_fastapi() -> None:
     with native(app) as server:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         assert get(server, "/form/1", "POST", b"name=a+b", **kind) == (200, b'[1,"a b"]')
+
+
+def test_two_servers_of_one_application_see_its_changes() -> None:
+    app = FastAPI()
+    app.get("/old")(lambda: "old")
+    with native(app) as one, native(app) as other:
+        for _ in range(3):
+            assert get(one, "/old") == get(other, "/old") == (200, b'"old"')
+        app.get("/new")(lambda: "new")
+        for _ in range(3):
+            assert get(one, "/new") == get(other, "/new") == (200, b'"new"')
+        # The first request after a change is the application's, on each; the others are native.
+        assert one.native_counts()["passed"] <= 1
+        assert one.native_counts()["compiled"] == other.native_counts()["compiled"] == 5
+    assert app.router.routes.listeners == []  # type: ignore[attr-defined]

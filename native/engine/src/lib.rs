@@ -22,6 +22,7 @@ mod listener;
 mod pattern;
 mod pieces;
 mod reactor;
+mod response_headers;
 mod router;
 mod routes;
 mod server;

@@ -16,7 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::Utf8Bytes;
 
 use crate::error::MAX_REASON_BYTES;
-use crate::exchange::response_headers;
+use crate::response_headers::response_headers;
 use crate::{Exchange, Finish, RequestHead, ResponseError, SocketError};
 
 /// What is said when no code was received: the connection broke (RFC 6455, 7.1.5).

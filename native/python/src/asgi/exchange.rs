@@ -21,6 +21,8 @@ enum Happened {
     Wake(Arc<AsgiExchange>),
     /// A request on a native route, with its body if it reads one.
     Native(Arc<NativeCall>),
+    /// The application has changed: its native routes are to be compiled again.
+    Refresh(Arc<NativeApp>),
     /// What a handler in the pool returned or raised, for the framework's own code.
     Settled(Arc<NativeCall>, Py<PyAny>, Py<PyAny>),
 }
@@ -60,6 +62,10 @@ impl Batch {
         self.push(Happened::Native(call));
     }
 
+    pub(crate) fn refresh(&self, native: Arc<NativeApp>) {
+        self.push(Happened::Refresh(native));
+    }
+
     pub(crate) fn settle(&self, call: Arc<NativeCall>, value: Py<PyAny>, error: Py<PyAny>) {
         self.push(Happened::Settled(call, value, error));
     }
@@ -96,6 +102,10 @@ impl Batch {
                         }
                     });
                     (result, Some(call.exchange.clone()))
+                }
+                Happened::Refresh(native) => {
+                    fresh.get_or_insert_with(|| native.is_fresh(py));
+                    (Ok(()), None)
                 }
                 Happened::Settled(call, value, error) => {
                     dispatched = Dispatched::ForTheLoop;

@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::answer::Answer;
 use super::gc;
 use super::layers::{Asked, Layers};
-use super::route::{Answer, Compiled, Native, Pass, Run};
+use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
 use crate::asgi::{AsgiApp, AsgiExchange};
 use crate::eager::{copy_of_context, eager_task, in_a_fresh_context, in_context};
@@ -87,6 +88,9 @@ impl NativeCall {
             return false;
         };
         let Some(matched) = native.find(exchange) else {
+            if native.is_stale() {
+                app.batch.refresh(native.clone());
+            }
             return false;
         };
         if let Native::Compiled(compiled) = &*matched.native {

@@ -1,6 +1,8 @@
 //! Native lanes: routes that answer without the application's own stack.
 
+mod answer;
 mod calls;
+mod describe;
 mod gc;
 mod json;
 mod layers;

@@ -4,20 +4,21 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use fastr_engine::{Exchange, Given, Param, Reading, Scalar, Source, Value};
+use fastr_engine::{Given, Param, Value};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use super::answer::{response_object, Answer, PlainResponses};
 use super::calls::Trial;
+use super::describe::{argument, run_of, Described};
 use super::json;
 
 /// What a parameter is when the request does not have it.
-enum Default {
+pub(super) enum Default {
     /// The framework answers with an error.
     Required,
     Value(Py<PyAny>),
@@ -25,11 +26,12 @@ enum Default {
     Factory(Py<PyAny>),
 }
 
-struct Argument {
-    param: Param,
-    default: Default,
+/// An argument that is read from the request.
+pub(super) struct Argument {
+    pub(super) param: Param,
+    pub(super) default: Default,
     /// Validates the text; none where the engine has converted it.
-    validate: Option<Py<PyAny>>,
+    pub(super) validate: Option<Py<PyAny>>,
 }
 
 /// What a handler's result becomes.
@@ -98,118 +100,6 @@ pub(crate) enum Native {
 #[pyclass(frozen, module = "pytest_fastr._native")]
 pub(crate) struct NativeRoute(pub(crate) Arc<Native>);
 
-/// A parameter as Python describes it: source, key, reading, default kind, default, validator.
-type Described<'py> = (
-    String,
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    String,
-    Bound<'py, PyAny>,
-    Option<Py<PyAny>>,
-);
-
-fn source(kind: &str, key: &Bound<'_, PyAny>) -> PyResult<Source> {
-    Ok(match kind {
-        "path" => Source::Path(key.extract()?),
-        "query" => Source::Query(key.extract()?),
-        "cookie" => Source::Cookie(key.extract()?),
-        "header" => {
-            let name: String = key.extract()?;
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| PyValueError::new_err(format!("{name:?} is no header name")))?;
-            Source::Header(name)
-        }
-        _ => return Err(PyValueError::new_err(format!("no source {kind:?}"))),
-    })
-}
-
-/// `"text"`, `"texts"`, or a scalar: `("int", {"ge": 1})`.
-fn reading(described: &Bound<'_, PyAny>) -> PyResult<Reading> {
-    if let Ok(kind) = described.extract::<String>() {
-        return match kind.as_str() {
-            "text" => Ok(Reading::Text),
-            "texts" => Ok(Reading::Texts),
-            _ => Err(PyValueError::new_err(format!("no reading {kind:?}"))),
-        };
-    }
-    let (kind, bounds): (String, Bound<'_, PyDict>) = described.extract()?;
-    let bound = |name: &str| {
-        bounds
-            .get_item(name)
-            .map(|value| value.filter(|value| !value.is_none()))
-    };
-    let scalar = match kind.as_str() {
-        "str" => Scalar::Str {
-            min: bound("min_length")?.map_or(Ok(0), |value| value.extract())?,
-            max: bound("max_length")?.map_or(Ok(usize::MAX), |value| value.extract())?,
-        },
-        "int" => {
-            let whole = |name: &str| -> PyResult<Option<i64>> {
-                bound(name)?.map(|value| value.extract()).transpose()
-            };
-            let past = |limit: Option<i64>, step: i64| -> PyResult<Option<i64>> {
-                match limit {
-                    Some(limit) => limit.checked_add(step).map(Some).ok_or_else(|| {
-                        PyValueError::new_err("a bound that no 64-bit number is within")
-                    }),
-                    None => Ok(None),
-                }
-            };
-            let least = [whole("ge")?, past(whole("gt")?, 1)?];
-            let most = [whole("le")?, past(whole("lt")?, -1)?];
-            Scalar::Int {
-                min: least.into_iter().flatten().max().unwrap_or(i64::MIN),
-                max: most.into_iter().flatten().min().unwrap_or(i64::MAX),
-            }
-        }
-        "float" => {
-            let number = |name: &str, without: f64| -> PyResult<f64> {
-                bound(name)?.map_or(Ok(without), |value| value.extract())
-            };
-            Scalar::Float {
-                at_least: number("ge", f64::NEG_INFINITY)?,
-                at_most: number("le", f64::INFINITY)?,
-                above: number("gt", f64::NEG_INFINITY)?,
-                below: number("lt", f64::INFINITY)?,
-            }
-        }
-        "bool" => Scalar::Bool,
-        _ => return Err(PyValueError::new_err(format!("no scalar {kind:?}"))),
-    };
-    Ok(Reading::Scalar(scalar))
-}
-
-fn argument(described: Described<'_>) -> PyResult<Argument> {
-    let (kind, key, reading_described, default_kind, default, validate) = described;
-    Ok(Argument {
-        param: Param {
-            source: source(&kind, &key)?,
-            reading: reading(&reading_described)?,
-        },
-        default: match default_kind.as_str() {
-            "required" => Default::Required,
-            "value" => Default::Value(default.unbind()),
-            "factory" => Default::Factory(default.unbind()),
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "no default {default_kind:?}"
-                )))
-            }
-        },
-        validate,
-    })
-}
-
-fn run(kind: &str) -> PyResult<Run> {
-    Ok(match kind {
-        "async" => Run::Async,
-        "trial" => Run::Trial,
-        "pool" => Run::Pool,
-        "inline" => Run::AlwaysInline,
-        _ => return Err(PyValueError::new_err(format!("no way to run {kind:?}"))),
-    })
-}
-
 #[pymethods]
 impl NativeRoute {
     #[staticmethod]
@@ -258,7 +148,7 @@ impl NativeRoute {
             respond,
             status,
             headers,
-            run: AtomicU8::new(self::run(run)? as u8),
+            run: AtomicU8::new(run_of(run)? as u8),
             trial: Mutex::default(),
             first: cache.then(OnceLock::new),
             overridable,
@@ -305,27 +195,6 @@ impl From<PyErr> for Pass {
     fn from(_: PyErr) -> Self {
         Self
     }
-}
-
-/// A result that is ready to be sent.
-#[derive(Clone)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn send(self, exchange: &Arc<Exchange>) {
-        exchange.answer(self.status, self.headers, self.body);
-    }
-}
-
-/// The classes that results are told by: responses, those whose bytes are all there, and models.
-pub(crate) struct PlainResponses {
-    pub(crate) base: Py<PyType>,
-    pub(crate) exact: Vec<Py<PyType>>,
-    pub(crate) models: json::Models,
 }
 
 impl Compiled {
@@ -499,56 +368,4 @@ pub(crate) fn call_with_names<'py>(
             ffi::PyObject_Vectorcall(callable.as_ptr(), pointers.as_ptr(), by_position, names);
         Bound::from_owned_ptr_or_err(callable.py(), result)
     }
-}
-
-/// A response object that has all its bytes and no work to do after it was sent.
-fn response_object(result: &Bound<'_, PyAny>, plain: &PlainResponses) -> Option<Answer> {
-    let py = result.py();
-    let class = result.get_type();
-    if !plain.exact.iter().any(|known| class.is(known.bind(py))) {
-        return None;
-    }
-    if !result.getattr(intern!(py, "background")).ok()?.is_none() {
-        return None;
-    }
-    let status: u16 = result
-        .getattr(intern!(py, "status_code"))
-        .ok()?
-        .extract()
-        .ok()?;
-    let status = StatusCode::from_u16(status).ok().filter(|status| {
-        status.as_u16() >= 200
-            && *status != StatusCode::NO_CONTENT
-            && *status != StatusCode::NOT_MODIFIED
-    })?;
-    let body = result.getattr(intern!(py, "body")).ok()?;
-    let body = Bytes::copy_from_slice(body.cast_exact::<PyBytes>().ok()?.as_bytes());
-    let mut headers = HeaderMap::new();
-    for field in result
-        .getattr(intern!(py, "raw_headers"))
-        .ok()?
-        .cast_exact::<PyList>()
-        .ok()?
-    {
-        let (name, value): (Bound<'_, PyBytes>, Bound<'_, PyBytes>) = field.extract().ok()?;
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
-        match name {
-            http::header::CONTENT_LENGTH => {
-                let announced: usize = value.to_str().ok()?.parse().ok()?;
-                if announced != body.len() {
-                    return None;
-                }
-            }
-            http::header::TRANSFER_ENCODING => return None,
-            name => {
-                headers.try_append(name, value).ok()?;
-            }
-        }
-    }
-    Some(Answer {
-        status,
-        headers,
-        body,
-    })
 }

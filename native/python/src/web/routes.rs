@@ -14,9 +14,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::answer::PlainResponses;
 use super::json::Models;
 use super::layers::Layers;
-use super::route::{Native, NativeRoute, PlainResponses};
+use super::route::{Native, NativeRoute};
 
 /// How long what cannot be watched (telemetry) may go unnoticed.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -230,14 +231,13 @@ impl NativeApp {
     }
 
     fn looks_fresh(&self, py: Python<'_>) -> PyResult<bool> {
-        let stale = self.routes().get().stale.load(Relaxed);
         let side = self.side.bind(py);
         let stack = self
             .application
             .bind(py)
             .getattr(intern!(py, "middleware_stack"))?;
         let routes = self.router.bind(py).getattr(intern!(py, "routes"))?;
-        Ok(!stale
+        Ok(!self.is_stale()
             && stack.is(side.getattr(intern!(py, "stack"))?)
             && routes.is(side.getattr(intern!(py, "watched"))?))
     }
@@ -258,6 +258,11 @@ impl NativeApp {
                 .call1((self.event_loop.bind(py),))?;
         }
         Ok(())
+    }
+
+    /// Whether the routes are known to be out of date.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.routes().get().stale.load(Relaxed)
     }
 
     fn routes(&self) -> Arc<Py<NativeRoutes>> {
