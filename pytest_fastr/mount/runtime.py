@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_fastr._native import Engine
 from pytest_fastr.config import MountKind
@@ -27,6 +27,9 @@ from pytest_fastr.mount.asgi import (
 )
 from pytest_fastr.mount.lanes import native_side
 from pytest_fastr.mount.loop import EngineEventLoop
+
+if TYPE_CHECKING:
+    from pytest_fastr.web.native import NativeSide
 
 DRAIN_POLL_SECONDS = 0.01
 
@@ -170,12 +173,12 @@ class Runtime:
             raise _bind_error(error, self._options) from error
         on_ready(address)
         await stopped
-        await self._drain(runner, self._hurry)
+        await self._drain(runner, self._hurry, native)
         if native is not None:
             native.close()
         await _unless(self._hurry, lifespan.shutdown())
 
-    async def _drain(self, runner: RequestRunner, hurry: asyncio.Event) -> None:
+    async def _drain(self, runner: RequestRunner, hurry: asyncio.Event, native: NativeSide | None) -> None:
         """Finishes requests in flight, for at most the drain timeout."""
         self._engine.drain()
         loop = asyncio.get_running_loop()
@@ -185,7 +188,7 @@ class Runtime:
                 "drain: waiting for %d requests, at most %g s; a second signal cuts them off",
                 len(runner.tasks), self._options.drain_timeout,
             )  # fmt: skip
-        while self._engine.open_connections() or runner.tasks:
+        while self._engine.open_connections() or runner.tasks or (native is not None and native.pending):
             if hurry.is_set() or loop.time() >= deadline:
                 logger.warning(
                     "drain: %d connections and %d requests are cut off %s",

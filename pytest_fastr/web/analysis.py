@@ -11,7 +11,8 @@ from fastapi.dependencies.models import Dependant
 from pytest_fastr import _native
 from pytest_fastr.web import known, parameters, responses
 from pytest_fastr.web.app_scope import AppScoped
-from pytest_fastr.web.chain import INJECTED, SOURCES, Plan, flatten
+from pytest_fastr.web.chain import INJECTED, SOURCES, AsyncChain, Plan, flatten
+from pytest_fastr.web.simple import never_waits
 
 BODY = "body"
 
@@ -76,7 +77,7 @@ class Analysis:
         plan, answer = self._plan, self._answer
         assert plan is not None
         assert not isinstance(answer, str)
-        call, names, is_async = self._call(plan)
+        call, names, is_async = self._call(plan, run)
         return _native.NativeRoute.compiled(
             call,
             info,
@@ -92,11 +93,18 @@ class Analysis:
             overridable=bool(self._dependant.dependencies),
         )
 
-    def _call(self, plan: Plan) -> tuple[Callable[..., Any], list[str], bool]:
-        """What is called, the names of its arguments, and whether it makes a coroutine."""
+    def _call(self, plan: Plan, run: str) -> tuple[Callable[..., Any], list[str], bool]:
+        """What is called, the names of its arguments, and whether it makes a coroutine.
+
+        A handler that may block is called by FastAPI's own thread pool, unless the route says where it runs.
+        """
         names = [*plan.names, BODY] if self._body is not None else plan.names
+        blocking = [step for step in plan.steps if not step.is_async]
+        is_async = len(blocking) < len(plan.steps)
+        if not is_async and run == "trial" and not all(never_waits(step.call) for step in blocking):
+            return AsyncChain(tuple(plan.steps)), names, True
         handler = plan.steps[-1]
         own = {key: name for name, kind, key in handler.inputs if kind == "given"}
-        if len(plan.steps) == 1 and own.keys() == set(names):
-            return handler.call, [own[name] for name in names], handler.is_async
-        return plan.chain, names, any(step.is_async for step in plan.steps)
+        if len(plan.steps) == 1 and len(handler.inputs) == len(names) and own.keys() == set(names):
+            return handler.call, [own[name] for name in names], is_async
+        return plan.chain, names, is_async

@@ -22,9 +22,9 @@ class FastrAPI(FastAPI):
     On pytest-fastr's own server its routes are compiled. Two options of a route decide how; ``get``, ``post`` and the
     others take them beside FastAPI's own, and :func:`options` marks the handlers of an ``APIRouter``.
 
-    * ``run``: where a handler that blocks runs. ``"pool"``: in a thread, as FastAPI does it. ``"inline"``: on the event
-      loop's thread, which must not wait. ``"trial"``, the default: in the pool until its first calls have been short,
-      then inline, and back in the pool for good at the first call that takes longer than a millisecond.
+    * ``run``: where a handler that is no coroutine function runs. ``"trial"``, the default: in FastAPI's thread pool,
+      or, if its code alone tells that it never waits, on the event loop's thread once it has been short. ``"inline"``:
+      on the event loop's thread, which must not wait. ``"pool"``: in the engine's own pool of threads.
     * ``cache_response=True``: the first answer is every answer. For routes without parameters that return a constant.
     """
 

@@ -24,6 +24,11 @@ except ImportError:  # it needs itsdangerous
 Fields = list[tuple[bytes, bytes]]
 
 
+def _options(layer: Any) -> dict[str, Any]:
+    """A copy of what a layer was made with."""
+    return {name: copy.copy(value) for name, value in vars(layer).items() if name not in ("app", "signer")}
+
+
 def is_known(layer: Any) -> bool:
     """Whether a middleware is one of Starlette's that is understood here."""
     return type(layer) in (CORSMiddleware, GZipMiddleware, TrustedHostMiddleware) or (
@@ -37,9 +42,14 @@ class LearnedLayers:
     def __init__(self, layers: Sequence[Any]) -> None:
         """``layers``: from the outside in, all of them known."""
         self._layers = layers
+        self._options = [_options(layer) for layer in layers]
         self.session_cookies = [layer.session_cookie for layer in layers if hasattr(layer, "session_cookie")]
         sizes = [layer.minimum_size for layer in layers if isinstance(layer, GZipMiddleware)]
         self.gzip_from: int | None = max(min(sizes), 0) if sizes else None
+
+    def are_unchanged(self) -> bool:
+        """Whether the layers have the options that they had, lists of origins and hosts included."""
+        return [_options(layer) for layer in self._layers] == self._options
 
     def learn(
         self, host: bytes | None, origin: bytes | None, accepts_gzip: bool, has_cookie: bool, status: int,

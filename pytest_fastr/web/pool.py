@@ -40,6 +40,12 @@ class HandlerPool:
         self._lock = threading.Lock()
         self._name = name
         self._closed = False
+        self._running = 0
+
+    @property
+    def pending(self) -> int:
+        """Calls that wait or run."""
+        return self._waiting.qsize() + self._running
 
     def submit(self, call: Call) -> bool:
         """False when too many calls wait already, or the pool is closed."""
@@ -69,13 +75,19 @@ class HandlerPool:
 
     def _work(self) -> None:
         while True:
-            self._idle += 1
+            with self._lock:
+                self._idle += 1
             call = self._waiting.get()
-            self._idle -= 1
+            with self._lock:
+                self._idle -= 1
+                self._running += call is not None
             if call is None:
                 return
             try:
                 call()
             except BaseException:  # a thread lives on, whatever a handler's clean-up does
                 logger.exception("in a thread for handlers")
+            finally:
+                with self._lock:
+                    self._running -= 1
             del call

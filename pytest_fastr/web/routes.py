@@ -106,7 +106,15 @@ def compile_routes(app: FastAPI, *, stack_objections: list[tuple[str, str]], roo
     candidates = list(_candidates(app.router))
     compiled = CompiledRoutes(_native.NativeRoutes(len(candidates), root_path))
     for candidate in candidates:
-        _add(app, candidate, compiled, stack_objections)
+        before = len(compiled.native)
+        try:
+            _add(app, candidate, compiled, stack_objections)
+        except Exception as error:  # an oddity of one route is no reason not to start
+            if len(compiled.native) == before:
+                compiled.native.add(None, None, None)
+            reason = f"cannot be compiled: {type(error).__name__}: {error}"
+            path = str(getattr(candidate.effective, "path", "?"))
+            _report(compiled, ("*",), path, [("unknown", reason)])
     return compiled
 
 

@@ -7,11 +7,16 @@ from typing import Any
 
 
 class WatchedRoutes(list[Any]):
-    """As a list, but every way to change it calls the listeners first."""
+    """As a list, but every way to change it calls the listeners, before and after."""
 
     def __init__(self, routes: list[Any]) -> None:
         super().__init__(routes)
         self.listeners: list[Callable[[], None]] = []
+
+    def tell(self) -> None:
+        """Calls the listeners."""
+        for listener in self.listeners:
+            listener()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)
@@ -21,9 +26,11 @@ def _telling(name: str) -> Any:
     original = getattr(list, name)
 
     def method(self: WatchedRoutes, *args: Any, **kwargs: Any) -> Any:
-        for listener in self.listeners:
-            listener()
-        return original(self, *args, **kwargs)
+        self.tell()
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            self.tell()
 
     method.__name__ = name
     return method

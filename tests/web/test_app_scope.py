@@ -70,6 +70,10 @@ def make() -> FastrAPI:
     async def one(x: int, value: Made) -> list[Any]:
         return [x, value]
 
+    @app.get("/twice")
+    async def twice(first: MadeAsync, second: MadeAsync) -> list[int]:
+        return [first, second]
+
     @app.get("/nested")
     def through(values: Annotated[list[int], Depends(nested)]) -> list[int]:
         return values
@@ -84,6 +88,7 @@ def test_a_value_is_made_once_and_ended_when_the_server_stops(mount: Any) -> Non
         with Server(make(), mount=mount) as server:
             assert [get(server, "/one/3") for _ in range(3)] == [(200, b'[3,"value"]')] * 3
             assert get(server, "/nested") == (200, b"[7]")
+            assert get(server, "/twice") == (200, b"[7,7]")
             assert events == ["up", "made", "made async"]
         assert events == ["up", "made", "made async", "ended async", "ended", "down"]
 

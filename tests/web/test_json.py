@@ -74,8 +74,12 @@ def test_plain_values_are_written_as_fastapi_writes_them() -> None:
 
 
 def test_models_are_written_as_fastapi_writes_them() -> None:
-    value = {"one": Model(name="a", inner=[Model(name="b")]), "many": [Model(name="ü")]}
-    assert write(value) == fastapi_writes(value)
+    one = Model(name="a", inner=[Model(name="b")])
+    for value in (one, [one, Model(name="ü")], ({"a": 1}, one)):
+        assert write(value) == fastapi_writes(value)
+    # While a dictionary is gone through no code of the application's may run.
+    with pytest.raises(ValueError, match="left to the framework"):
+        write({"one": one})
 
 
 class Text(str):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import http.client
+import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import pytest
+from anyio import from_thread
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, Header, Path, Query, Request
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field, field_validator
 from starlette.applications import Starlette
 
 from pytest_fastr import ConfigError, Server, StartupError
@@ -325,53 +327,138 @@ def test_handlers_see_what_they_would_see_under_fastapi() -> None:
         assert get(server, "/suspends") == (200, b'["unset",true,true]')
 
 
-def test_a_handler_that_blocks_stays_in_the_pool() -> None:
-    threads: list[str] = []
+def test_a_handler_that_may_block_never_runs_on_the_loops_thread() -> None:
     app = FastAPI()
 
-    @app.get("/blocks")
-    def blocks() -> None:
-        threads.append(threading.current_thread().name)
-        time.sleep(0.005)
+    @app.get("/may")
+    def may() -> list[Any]:
+        return [threading.current_thread().name, from_thread.run(asyncio.sleep, 0, "from the loop")]
 
-    @app.get("/always")
+    @app.get("/pool")
     @options(run="pool")
-    def always() -> None:
-        threads.append(threading.current_thread().name)
+    def pool() -> str:
+        return threading.current_thread().name
+
+    @app.get("/inline")
+    @options(run="inline")
+    def inline() -> str:
+        return threading.current_thread().name
 
     with native(app) as server:
         for _ in range(15):
-            assert get(server, "/blocks")[0] == get(server, "/always")[0] == 200
-    assert all(name.startswith("fastr-handler-") for name in threads)
+            name, value = json.loads(get(server, "/may")[1])
+            assert (name, value) == ("AnyIO worker thread", "from the loop")
+            assert get(server, "/pool")[1].startswith(b'"fastr-handler-')
+            assert get(server, "/inline")[1] == b'"pytest_fastr.Server"'
 
 
-def test_a_promoted_handler_goes_back_at_its_first_slow_call() -> None:
-    slow, threads = threading.Event(), []
+def test_a_handler_may_wait_for_another_request_of_its_server() -> None:
+    arrived = threading.Event()
     app = FastAPI()
 
-    @app.get("/")
-    @options(run="inline")
-    def inline() -> None:
-        threads.append(threading.current_thread().name)
+    @app.get("/waits")
+    def waits(long: bool = False) -> bool:
+        return arrived.wait(20) if long else True
 
-    @app.get("/trial")
-    def trial() -> str:
-        if slow.is_set():
-            time.sleep(0.02)
-        return threading.current_thread().name
-
-    def runs_in_the_pool() -> bool:
-        return get(server, "/trial")[1].startswith(b'"fastr-handler-')
+    @app.get("/sets")
+    async def sets() -> None:
+        arrived.set()
 
     with native(app) as server:
-        # Whether a call was short is for the machine to say.
-        promoted = any(not runs_in_the_pool() for _ in range(30))
-        slow.set()
-        get(server, "/trial")
-        if promoted:
-            assert runs_in_the_pool()
-        assert get(server, "/")[0] == 200
-    assert not threads[0].startswith("fastr-handler-")
+        for _ in range(20):
+            assert get(server, "/waits") == (200, b"true")
+        thread = threading.Thread(target=get, args=(server, "/waits?long=1"))
+        thread.start()
+        assert get(server, "/sets")[0] == 200
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_dictionary_may_change_while_its_models_are_dumped() -> None:
+    class Grows(BaseModel):
+        @computed_field
+        def grown(self) -> int:
+            items[str(len(items))] = Grows()
+            return len(items)
+
+    items: dict[str, Any] = {"a": Grows()}
+    app = FastAPI()
+    app.get("/")(lambda: items)
+    app.get("/fine")(lambda: "fine")
+    with native(app) as server:
+        get(server, "/")
+        assert get(server, "/fine") == (200, b'"fine"')
+
+
+def test_variables_of_one_request_are_its_own_and_seen_by_what_becomes_of_it() -> None:
+    variable = contextvars.ContextVar("variable", default="none")
+
+    class Named(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def keep(cls, value: str) -> str:
+            variable.set(value)
+            return value
+
+        @computed_field
+        def seen(self) -> str:
+            return variable.get()
+
+    app = FastAPI()
+
+    @app.exception_handler(KeyError)
+    async def handle(request: Request, error: KeyError) -> JSONResponse:
+        return JSONResponse(variable.get(), 418)
+
+    def post(item: Any) -> Any:
+        return item
+
+    async def post_async(item: Any) -> Any:
+        return [item, variable.get()]
+
+    post.__annotations__ = post_async.__annotations__ = {"item": Named}
+    app.post("/sync")(post)
+    app.post("/async")(post_async)
+
+    @app.get("/raises")
+    async def raises() -> None:
+        variable.set("raised")
+        raise KeyError
+
+    @app.get("/who")
+    async def who() -> str:
+        return variable.get()
+
+    kind = {"content-type": "application/json"}
+    with native(app) as one, Server(app, mount="asgi") as whole:
+        for server in (one, whole):
+            for _ in range(3):
+                assert (
+                    get(server, "/async", "POST", b'{"name":"ann"}', **kind)[1]
+                    == b'[{"name":"ann","seen":"ann"},"ann"]'
+                )
+                assert get(server, "/sync", "POST", b'{"name":"bob"}', **kind)[1] == b'{"name":"bob","seen":"bob"}'
+                assert get(server, "/who") == (200, b'"none"')
+                assert get(server, "/raises") == (418, b'"raised"')
+
+
+def test_an_odd_route_does_not_keep_the_server_from_starting() -> None:
+    app = FastAPI()
+
+    def odd(x: Any) -> Any:
+        return x
+
+    odd.__annotations__ = {"x": Annotated[str, Header(alias="bad name")]}
+    app.get("/odd")(odd)
+    app.get("/fine")(lambda: "fine")
+    lane, reason = lanes(app)["/odd"]
+    assert (lane, "cannot be compiled" in reason) == ("asgi", True)
+    app.add_middleware(GZipMiddleware)  # the report has not closed the stack
+    with native(app) as server:
+        assert get(server, "/fine") == (200, b'"fine"')
+        assert get(server, "/odd") == by_fastapi(app, "/odd")
 
 
 def test_a_full_queue_answers_503_and_later_requests_are_served() -> None:

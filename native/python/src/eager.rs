@@ -27,6 +27,35 @@ fn names<'py>(
         .map(|names| names.bind(py))
 }
 
+/// A task in this context that has run to its first suspension, and the context that it really has. See [`eager_task`].
+pub(crate) fn eager_task_in<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = event_loop.py();
+    let by_factory = !event_loop
+        .call_method0(intern!(py, "get_task_factory"))?
+        .is_none();
+    if by_factory {
+        let task = in_context(&context, || {
+            event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+        })?;
+        return Ok((task, context));
+    }
+    if py.version_info() >= (3, 12) {
+        static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+        let yes = PyBool::new(py, true).to_owned().into_any();
+        let values = [coroutine.clone(), event_loop.clone(), yes, context.clone()];
+        let names = names(py, &NAMES, &["loop", "eager_start", "context"])?;
+        return Ok((
+            call_with_names(task_class(py)?, &values, 1, names)?,
+            context,
+        ));
+    }
+    held_task(event_loop, coroutine, &context)
+}
+
 /// A task of `event_loop` that has run to its first suspension; it may be done already. To be called on the loop's
 /// thread while no task runs. A task factory of the application's gets its way.
 #[pyfunction]
@@ -35,20 +64,7 @@ pub(crate) fn eager_task<'py>(
     coroutine: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    if !event_loop
-        .call_method0(intern!(py, "get_task_factory"))?
-        .is_none()
-    {
-        return event_loop.call_method1(intern!(py, "create_task"), (coroutine,));
-    }
-    if py.version_info() >= (3, 12) {
-        static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
-        let yes = PyBool::new(py, true).to_owned().into_any();
-        let values = [coroutine.clone(), event_loop.clone(), yes];
-        let names = names(py, &NAMES, &["loop", "eager_start"])?;
-        return call_with_names(task_class(py)?, &values, 1, names);
-    }
-    held_task(event_loop, coroutine)
+    eager_task_in(event_loop, coroutine, copy_of_context(py)?).map(|(task, _)| task)
 }
 
 /// For Pythons without eager tasks: a task asks its loop to call its first step soon. Here the request is held, and the
@@ -56,26 +72,31 @@ pub(crate) fn eager_task<'py>(
 fn held_task<'py>(
     event_loop: &Bound<'py, PyAny>,
     coroutine: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+    context: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = event_loop.py();
     let call_soon = intern!(py, "call_soon");
     let hold = Bound::new(py, HeldStep::default())?;
     event_loop.setattr(call_soon, &hold)?;
-    let task = call_with_names(
-        task_class(py)?,
-        &[coroutine.clone(), event_loop.clone()],
-        1,
-        names(py, &NAMES, &["loop"])?,
-    );
+    // Inside the context, of which the task makes a copy: Python 3.10 cannot be given one.
+    let task = in_context(context, || {
+        call_with_names(
+            task_class(py)?,
+            &[coroutine.clone(), event_loop.clone()],
+            1,
+            names(py, &NAMES, &["loop"])?,
+        )
+    });
     event_loop.delattr(call_soon)?;
     let task = task?;
     let (step, context) = hold
         .get()
         .take()
         .ok_or_else(|| PyRuntimeError::new_err("a task that did not ask for its first step"))?;
-    in_context(context.bind(py), || step.bind(py).call0())?;
-    Ok(task)
+    let context = context.into_bound(py);
+    in_context(&context, || step.bind(py).call0())?;
+    Ok((task, context))
 }
 
 /// Stands in for a loop's `call_soon` while a task is made.

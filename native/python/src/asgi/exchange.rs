@@ -1,11 +1,12 @@
 //! What connects an engine's exchange with the asyncio side: the batch of a turn, and the futures that wait.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use fastr_engine::{App, Exchange, TurnEnd, WebSocket};
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -96,7 +97,12 @@ impl Batch {
                 Happened::Native(call) => {
                     native.get_or_insert_with(|| call.native.clone());
                     let fresh = *fresh.get_or_insert_with(|| call.native.is_fresh(py));
-                    let result = call.dispatch(py, fresh).map(|for_the_loop| {
+                    // A panic of ours is a failure of one request, not of the server.
+                    let served = catch_unwind(AssertUnwindSafe(|| call.dispatch(py, fresh)));
+                    let served = served.unwrap_or_else(|_| {
+                        Err(PyRuntimeError::new_err("a panic in a native route"))
+                    });
+                    let result = served.map(|for_the_loop| {
                         if for_the_loop {
                             dispatched = Dispatched::ForTheLoop;
                         }

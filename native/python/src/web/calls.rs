@@ -18,7 +18,7 @@ use super::layers::{Asked, Layers};
 use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
 use crate::asgi::{AsgiApp, AsgiExchange};
-use crate::eager::{copy_of_context, eager_task, in_a_fresh_context, in_context};
+use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context};
 
 /// A body beyond this goes to the application, which can read it piece by piece.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -73,6 +73,9 @@ pub(crate) struct NativeCall {
     matched: Matched,
     /// The layers in front, and what they look at in this request.
     layers: OnceLock<(Arc<Layers>, Asked)>,
+    /// What the handler's variables are set in; what becomes of its result sees them.
+    context: OnceLock<Py<PyAny>>,
+    task_context: OnceLock<Py<PyAny>>,
 }
 
 impl Wake for NativeCall {
@@ -93,19 +96,14 @@ impl NativeCall {
             }
             return false;
         };
-        if let Native::Compiled(compiled) = &*matched.native {
-            let cached = compiled.cached().filter(|_| !matched.stale);
-            if let Some(answer) = cached.filter(|_| native.layers().is_none()) {
-                answer.clone().send(exchange);
-                return true;
-            }
-        }
         let call = Arc::new(Self {
             exchange: exchange.clone(),
             app: app.clone(),
             native: native.clone(),
             matched,
             layers: OnceLock::new(),
+            context: OnceLock::new(),
+            task_context: OnceLock::new(),
         });
         let waits = call.compiled().is_some_and(Compiled::reads_body) && {
             let waker = Waker::from(call.clone());
@@ -147,6 +145,10 @@ impl NativeCall {
             self.exchange.finish();
             return Ok(false);
         }
+        if let Some(answer) = compiled.cached().filter(|_| self.native.layers().is_none()) {
+            answer.clone().send(&self.exchange);
+            return Ok(false);
+        }
         if compiled.is_overridable() && self.native.has_overrides(py) {
             self.pass(py)?;
             return Ok(true);
@@ -155,10 +157,24 @@ impl NativeCall {
             self.pass(py)?;
             return Ok(true);
         }
-        let Ok(values) = self.arguments(py, compiled) else {
+        // Validators and the handler run in the request's own context, as in the one task that FastAPI would have.
+        let context = copy_of_context(py)?;
+        let read = if compiled.runs_validators() {
+            self.native.show_loop(py)?;
+            let mut read = Err(Pass);
+            in_context(&context, || {
+                read = self.arguments(py, compiled);
+                Ok(())
+            })?;
+            read
+        } else {
+            self.arguments(py, compiled)
+        };
+        let Ok(values) = read else {
             self.pass(py)?;
             return Ok(true);
         };
+        let _ = self.context.set(context.clone().unbind());
         self.native.counts.compiled.fetch_add(1, Relaxed);
         match compiled.run() {
             Run::Async => self.start_coroutine(py, compiled, &values),
@@ -210,9 +226,6 @@ impl NativeCall {
         py: Python<'py>,
         compiled: &Compiled,
     ) -> Result<Vec<Bound<'py, PyAny>>, Pass> {
-        if compiled.runs_validators() {
-            self.native.show_loop(py)?;
-        }
         let head = self.exchange.head();
         let body = if compiled.reads_body() {
             if !is_json(&head.headers) {
@@ -244,10 +257,10 @@ impl NativeCall {
         py: Python<'_>,
         result: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let answer = result
-            .as_ref()
-            .ok()
-            .and_then(|value| self.answer(py, value));
+        let answer = match result.as_ref() {
+            Ok(value) => self.in_own_context(py, || Ok(self.answer(py, value)))?,
+            Err(_) => None,
+        };
         if let Some(answer) = answer {
             answer.send(&self.exchange);
             return Ok(false);
@@ -275,7 +288,17 @@ impl NativeCall {
         let params = self.path_params(py)?;
         let exchange = AsgiExchange::new(self.exchange.clone(), self.app.clone());
         let info = compiled.info.clone_ref(py);
-        exchange.start_with(py, &self.native.replay, [info, params, value, error])
+        self.in_own_context(py, || {
+            exchange.start_with(py, &self.native.replay, [info, params, value, error])
+        })
+    }
+
+    /// Runs something where the handler's context variables are seen.
+    fn in_own_context<T>(&self, py: Python<'_>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        match self.task_context.get().or_else(|| self.context.get()) {
+            Some(context) => in_context(context.bind(py), run),
+            None => run(),
+        }
     }
 
     /// The texts of the path's parameters, from left to right.
@@ -298,7 +321,12 @@ impl NativeCall {
             Ok(coroutine) => coroutine,
             Err(error) => return self.finish(py, Err(error)),
         };
-        let task = eager_task(self.native.event_loop.bind(py), &coroutine)?;
+        let context = match self.context.get() {
+            Some(context) => context.bind(py).clone(),
+            None => copy_of_context(py)?,
+        };
+        let (task, own) = eager_task_in(self.native.event_loop.bind(py), &coroutine, context)?;
+        let _ = self.task_context.set(own.unbind());
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             return self.finish_task(&task);
         }
@@ -328,7 +356,8 @@ impl NativeCall {
         self.native.hide_loop(py)?;
         let collected = gc::spent_ns();
         let began = watched.then(Instant::now);
-        let result = in_a_fresh_context(py, || compiled.call(py, values));
+        let result =
+            self.in_own_context(py, || in_a_fresh_context(py, || compiled.call(py, values)));
         if let Some(took) = began
             .map(|began| began.elapsed())
             .filter(|took| *took > SLOW)
@@ -347,7 +376,7 @@ impl NativeCall {
         values: Vec<Bound<'_, PyAny>>,
         watch: Option<Arc<Watch>>,
     ) -> PyResult<bool> {
-        let context = copy_of_context(py)?;
+        let context = self.in_own_context(py, || copy_of_context(py))?;
         let call = PoolCall {
             call: self.clone(),
             values: values.into_iter().map(Bound::unbind).collect(),
@@ -446,7 +475,8 @@ impl PoolCall {
             watch.set();
         }
         if let Ok(value) = &result {
-            if let Some(answer) = self.call.answer(py, value) {
+            let call = &self.call;
+            if let Some(answer) = call.in_own_context(py, || Ok(call.answer(py, value)))? {
                 answer.send(&self.call.exchange);
                 return Ok(());
             }

@@ -35,7 +35,7 @@ pub(crate) fn write(
     models: &Models,
     out: &mut Vec<u8>,
 ) -> Result<(), NotPlain> {
-    write_nested(value, models, out, 0)
+    write_nested(value, models, out, 0, false)
 }
 
 fn write_nested(
@@ -43,6 +43,7 @@ fn write_nested(
     models: &Models,
     out: &mut Vec<u8>,
     depth: usize,
+    in_dict: bool,
 ) -> Result<(), NotPlain> {
     if let Ok(text) = value.cast_exact::<PyString>() {
         write_text(text.to_str()?, out);
@@ -64,13 +65,13 @@ fn write_nested(
             }
             write_text(key, out);
             out.push(b':');
-            write_nested(&item, models, out, depth + 1)?;
+            write_nested(&item, models, out, depth + 1, true)?;
         }
         out.push(b'}');
     } else if let Ok(items) = value.cast_exact::<PyList>() {
-        write_items(items.iter(), models, out, depth)?;
+        write_items(items.iter(), models, out, depth, in_dict)?;
     } else if let Ok(items) = value.cast_exact::<PyTuple>() {
-        write_items(items.iter(), models, out, depth)?;
+        write_items(items.iter(), models, out, depth, in_dict)?;
     } else if let Ok(truth) = value.cast_exact::<PyBool>() {
         out.extend_from_slice(if truth.is_true() { b"true" } else { b"false" });
     } else if let Ok(number) = value.cast_exact::<PyInt>() {
@@ -80,9 +81,10 @@ fn write_nested(
         out.extend_from_slice(b"null");
     } else if let Ok(number) = value.cast_exact::<PyFloat>() {
         write_float(number.value(), out)?;
-    } else if depth < MAX_DEPTH && value.is_instance(models.base.bind(value.py()))? {
+    } else if !in_dict && depth < MAX_DEPTH && value.is_instance(models.base.bind(value.py()))? {
+        // A model's dump runs the application's code, which must not find a dictionary that is being gone through.
         let dumped = models.dump.bind(value.py()).call1((value,))?;
-        write_nested(&dumped, models, out, depth + 1)?;
+        write_nested(&dumped, models, out, depth + 1, false)?;
     } else {
         return Err(NotPlain);
     }
@@ -94,6 +96,7 @@ fn write_items<'py>(
     models: &Models,
     out: &mut Vec<u8>,
     depth: usize,
+    in_dict: bool,
 ) -> Result<(), NotPlain> {
     if depth == MAX_DEPTH {
         return Err(NotPlain);
@@ -103,7 +106,7 @@ fn write_items<'py>(
         if position > 0 {
             out.push(b',');
         }
-        write_nested(&item, models, out, depth + 1)?;
+        write_nested(&item, models, out, depth + 1, in_dict)?;
     }
     out.push(b']');
     Ok(())

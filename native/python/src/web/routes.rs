@@ -103,8 +103,6 @@ pub(crate) struct Matched {
     decoded: Option<String>,
     /// Where the path below the root path begins in it.
     from: usize,
-    /// The table was known to be out of date.
-    pub(crate) stale: bool,
 }
 
 impl Matched {
@@ -311,7 +309,6 @@ impl NativeApp {
             native: found.target?,
             captures: found.captures,
             from: decoded.len() - path.len(),
-            stale: routes.stale.load(Relaxed),
             decoded: match decoded {
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(decoded) => Some(decoded),
