@@ -19,6 +19,7 @@ _OUT_OF_SIGHT = (
     "LOAD_SPECIAL",
 )  # fmt: skip
 _MOST_INSTRUCTIONS = 400
+_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 
 
 def never_waits(function: Any) -> bool:
@@ -32,7 +33,8 @@ def never_waits(function: Any) -> bool:
     if len(instructions) > _MOST_INSTRUCTIONS or function.__code__.co_flags & (0x20 | 0x80 | 0x200):
         return False
     for one in instructions:
-        if one.opname.startswith(_OUT_OF_SIGHT) or "BACKWARD" in one.opname or one.opname == "JUMP_ABSOLUTE":
+        back = one.opcode in _JUMPS and isinstance(one.argval, int) and one.argval <= one.offset
+        if back or one.opname.startswith(_OUT_OF_SIGHT):
             return False
         is_name = one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF")
         if is_name and not _is_harmless(function, str(one.argval)):

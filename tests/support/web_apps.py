@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
@@ -75,6 +76,8 @@ def generate(seed: int, builds: Callable[[str], int | None]) -> App:
     ``builds`` returns the line at which the execution of a source fails, or None.
     """
     app = _propose(seed)
+    if builds(replace(app, pieces=()).source) is not None:
+        app = replace(app, head=re.sub(r"\w+=[^,)]+(?:, )?", "", app.head.splitlines()[-1]))  # without its options
     while (line := builds(app.source)) is not None:
         app = app.without_line(line)
     return app
