@@ -24,6 +24,9 @@ class AppScoped(Generic[T]):
         self._make = make
         self._opening = asyncio.Lock()
         self._value: list[T] = []
+        # Applications that are started, and what ends the value with the last of them.
+        self._users = 0
+        self._end = AsyncExitStack()
         self.__name__ = getattr(make, "__name__", type(make).__name__)
 
     def __repr__(self) -> str:
@@ -51,15 +54,19 @@ class AppScoped(Generic[T]):
         return self._value[0]
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Makes the value, unless it is there; the stack ends it."""
+        """Makes the value, unless it is there; it ends with the last stack that it was opened for."""
         async with self._opening:
             if not self._value:
-                self._value.append(await _enter(self._make, stack))
-                stack.callback(self._forget)
+                self._value.append(await _enter(self._make, self._end))
+            self._users += 1
+            stack.push_async_callback(self._close)
 
-    def _forget(self) -> None:
-        self._value.clear()
-        self._opening = asyncio.Lock()  # the next one may belong to another loop
+    async def _close(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._value.clear()
+            self._opening = asyncio.Lock()  # the next one may belong to another loop
+            await self._end.aclose()
 
 
 def app_scope(make: Callable[..., Any]) -> AppScoped[Any]:

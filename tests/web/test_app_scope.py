@@ -93,6 +93,17 @@ def test_a_value_is_made_once_and_ended_when_the_server_stops(mount: Any) -> Non
         assert events == ["up", "made", "made async", "ended async", "ended", "down"]
 
 
+def test_it_lives_as_long_as_the_last_application_that_uses_it() -> None:
+    events.clear()
+    with Server(make()) as one:
+        with Server(make()) as other:
+            assert get(one, "/one/3") == get(other, "/one/3") == (200, b'[3,"value"]')
+        assert get(one, "/one/3") == (200, b'[3,"value"]')
+        assert events.count("made") == 1
+        assert "ended" not in events
+    assert events.count("ended") == events.count("ended async") == 1
+
+
 def test_it_costs_a_route_no_lane() -> None:
     app = make()
     lanes = {one.path: one.lane for one in app.lanes()}
