@@ -67,10 +67,12 @@ def neighbour(wanted: bool) -> Iterator[None]:
 
 
 def run_build(shop: Path, record: Path) -> None:
-    unfinished = record.with_suffix(".unfinished")
+    # By a relative path, since the result keeps its command, and records are published.
+    unfinished = shop / "result.json"
+    unfinished.unlink(missing_ok=True)
     env = {name: value for name, value in os.environ.items() if name not in ("SHOP_SLOWDOWN", "CI")}
     command = [sys.executable, "-m", "pytest", "-q", "--perf", "--perf-against", "HEAD", "--perf-duration=5s",
-               "--perf-budget=60m", f"--perf-json={unfinished}", "tests/perf"]  # fmt: skip
+               "--perf-budget=60m", f"--perf-json={unfinished.name}", "tests/perf"]  # fmt: skip
     done = subprocess.run(command, cwd=shop, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if not unfinished.exists():
         sys.exit(f"no result file; pytest ended with {done.returncode}:\n{done.stdout.decode(errors='replace')}")
