@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from fastapi import params
@@ -25,10 +26,11 @@ class Analysis:
     def __init__(self, handler: Mapping[str, Any], convertors: dict[str, str]) -> None:
         self._handler = handler
         self._dependant: Dependant = handler["dependant"]
-        self._convertors = convertors
+        # Asked for twice, by the facts and by the plan. A field is hashed by its identity.
+        self._describe = cache(lambda field, source: parameters.describe(field, source, convertors))
         self._answer = responses.describe(handler)
         self._body = self._json_body()
-        self._plan = flatten(self._dependant, convertors, self._body.name if self._body is not None else "")
+        self._plan = flatten(self._dependant, self._describe, self._body.name if self._body is not None else "")
         direct = list(self._what_fastapi_makes())
         self.facts = [*self._what_is_read(), *direct]
         not_there = self._plan is not None and any(not value.is_open for value in self._plan.fixed.values())
@@ -53,7 +55,7 @@ class Analysis:
         dependant = self._dependant
         for source in SOURCES:
             for field in getattr(dependant, f"{source}_params"):
-                yield parameters.describe(field, source, self._convertors).fact, repr(field.name)
+                yield self._describe(field, source).fact, repr(field.name)
         if self._body is not None:
             yield "json_body", ""
         for one in dependant.dependencies:

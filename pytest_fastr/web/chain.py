@@ -12,10 +12,12 @@ from starlette.concurrency import run_in_threadpool
 
 from pytest_fastr.web import known
 from pytest_fastr.web.app_scope import AppScoped
-from pytest_fastr.web.parameters import Argument, describe
+from pytest_fastr.web.parameters import Argument
 
 SOURCES = ("path", "query", "header", "cookie")
 INJECTED = ("request", "http_connection", "websocket", "response", "background_tasks", "security_scopes")
+
+Describe = Callable[[Any, str], Argument]
 
 # What an argument of a step is: something given with the request, or what an earlier step returned.
 Input = tuple[str, Literal["given", "result"], Any]
@@ -88,19 +90,19 @@ class _NotFlatError(Exception):
     """A dependency that only FastAPI can solve."""
 
 
-def flatten(root: Dependant, convertors: dict[str, str], body: str) -> Plan | None:
-    """The plan of a route; None when one of its dependencies has more to it. ``body``: the handler's argument for it,
-    empty when it has none."""
+def flatten(root: Dependant, describe: Describe, body: str) -> Plan | None:
+    """The plan of a route; None when one of its dependencies has more to it. ``describe``: reads a field of a source.
+    ``body``: the handler's argument for it, empty when it has none."""
     plan = Plan()
     try:
-        _visit(root, plan, convertors, {}, body)
+        _visit(root, plan, describe, {}, body)
     except _NotFlatError:
         return None
     return plan
 
 
 def _visit(
-    dependant: Dependant, plan: Plan, convertors: dict[str, str], known_results: dict[Any, int], body: str | None
+    dependant: Dependant, plan: Plan, describe: Describe, known_results: dict[Any, int], body: str | None
 ) -> int:
     """Adds the steps of a dependency, or of the handler (``body`` is a text). Returns where the result is."""
     inputs: list[Input] = []
@@ -109,7 +111,7 @@ def _visit(
             plan.fixed[f"fixed{id(one.call)}"] = one.call
             value: Input = (one.name or "", "given", f"fixed{id(one.call)}")
         else:
-            value = (one.name or "", "result", _visit(one, plan, convertors, known_results, None))
+            value = (one.name or "", "result", _visit(one, plan, describe, known_results, None))
         if one.name is not None:
             inputs.append(value)
     if body is None and (not _is_plain(dependant) or dependant.body_params):
@@ -118,7 +120,7 @@ def _visit(
         return known_results[dependant.call]
     for source in SOURCES:
         for one_field in getattr(dependant, f"{source}_params"):
-            argument = describe(one_field, source, convertors)
+            argument = describe(one_field, source)
             if argument.native is None:
                 raise _NotFlatError
             inputs.append((argument.name, "given", f"read{len(plan.arguments)}"))

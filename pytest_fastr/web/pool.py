@@ -6,7 +6,6 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
 logger = logging.getLogger("pytest_fastr.server")
@@ -32,13 +31,12 @@ def default_threads() -> int:
 class HandlerPool:
     """A bounded pool. Its threads start with the first calls, and end with :meth:`close`."""
 
-    def __init__(self, threads: int | None = None, name: Callable[[int], str] = "fastr-handler-{}".format) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         self._limit = threads or default_threads()
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._lock = threading.Lock()
-        self._name = name
         self._closed = False
         self._running = 0
 
@@ -53,7 +51,7 @@ class HandlerPool:
             if self._closed or self._waiting.qsize() >= self._limit * QUEUE_PER_THREAD:
                 return False
             if self._idle <= self._waiting.qsize() and len(self._threads) < self._limit:
-                thread = threading.Thread(target=self._work, name=self._name(len(self._threads)), daemon=True)
+                thread = threading.Thread(target=self._work, name=f"fastr-handler-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._waiting.put(call)

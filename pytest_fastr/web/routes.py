@@ -195,8 +195,12 @@ def _known_path(route: Any) -> bool:
 
 
 def _report(compiled: CompiledRoutes, methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> None:
+    compiled.reports.append(_classified(methods, path, facts))
+
+
+def _classified(methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> RouteReport:
     lane, reasons = _native.classify_route(facts)
-    compiled.reports.append(RouteReport(methods, path, lane, tuple(reasons)))
+    return RouteReport(methods, path, lane, tuple(reasons))
 
 
 def _add_api_route(
@@ -213,7 +217,7 @@ def _add_api_route(
     handler = _handler_of(effective)
     if handler is None:
         facts.append(("unknown", "its handler is not FastAPI's own, or has a limit for bodies"))
-    route: _native.NativeRoute | None = None
+    analysis = None
     if handler is not None:
         names = {name: _CONVERTORS.get(type(one), "") for name, one in effective.param_convertors.items()}
         analysis = Analysis(handler, names)
@@ -222,15 +226,16 @@ def _add_api_route(
             facts.append(("observer", "limits for forms"))
         if analysis.is_direct:
             facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]
-        lane, _ = _native.classify_route(facts)
-        if lane != "asgi":
-            info, options = _info(app, candidate, handler), RouteOptions.of(effective.endpoint)
-            if analysis.is_direct:
-                route = _native.NativeRoute.direct(info)
-            else:
-                route = analysis.compiled(info, options.run, options.cache_response)
-    _report(compiled, methods, effective.path, facts)
+    report = _classified(methods, effective.path, facts)
+    route: _native.NativeRoute | None = None
+    if handler is not None and analysis is not None and report.lane != "asgi":
+        info, options = _info(app, candidate, handler), RouteOptions.of(effective.endpoint)
+        if analysis.is_direct:
+            route = _native.NativeRoute.direct(info)
+        else:
+            route = analysis.compiled(info, options.run, options.cache_response)
     compiled.native.add(path, list(methods), route)
+    compiled.reports.append(report)
 
 
 def _info(app: FastAPI, candidate: _Candidate, handler: Mapping[str, Any]) -> RouteInfo:
