@@ -228,7 +228,7 @@ class NativeRoute:
         ``run``: "async", "trial", "pool" or "inline". ``fixed``: arguments that never change. ``arguments``: (source,
         key, reading, default kind, default, validator) each. ``names`` has the names of both, and last that of the
         JSON body, which ``body`` validates.
-        ``respond``: ("json", None, None), ("model", validate, dump), ("text", None, None) or ("nothing", None, None).
+        ``respond``: ("json", None, None), ("model", validate, dump) or ("text", None, None).
         ``cache``: the first answer is every answer. ``overridable``: left to the application while dependencies are
         overridden. ``info`` is handed to ``NativeSide.replay``. Raises ValueError.
         """
@@ -236,10 +236,6 @@ class NativeRoute:
     @staticmethod
     def direct(info: Any) -> NativeRoute:
         """A route whose requests ``NativeSide.direct(scope, receive, send, info, texts)`` serves."""
-
-    @property
-    def runs(self) -> str | None:
-        """Where a handler that blocks runs now: "pool" or "inline"; None for others."""
 
 @final
 class PoolCall:

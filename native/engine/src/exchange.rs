@@ -92,6 +92,20 @@ struct State {
     queued: bool,
 }
 
+impl State {
+    /// The whole response, of which nothing has been sent.
+    fn complete(&mut self, status: StatusCode, headers: HeaderMap, body: Bytes) {
+        self.head = Some((status, headers));
+        self.started = true;
+        self.head_released = true;
+        self.ended = true;
+        if !(body.is_empty() || self.bodyless || self.disconnected) {
+            self.out_bytes += body.len();
+            self.out.push(body);
+        }
+    }
+}
+
 /// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
@@ -254,18 +268,11 @@ impl Exchange {
         if state.started || state.ended {
             return;
         }
-        state.started = true;
-        state.head_released = true;
-        state.ended = true;
         state.bodyless |= status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         if self.head.method == Method::HEAD {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        state.head = Some((status, headers));
-        if !(body.is_empty() || state.bodyless || state.disconnected) {
-            state.out_bytes = body.len();
-            state.out.push(body);
-        }
+        state.complete(status, headers, body);
         self.notify_connection(&mut state);
         let waiter = state.body_waiter.take();
         drop(state);
@@ -329,15 +336,13 @@ impl Exchange {
                 HeaderValue::from_static("text/plain; charset=utf-8"),
             );
             headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
-            state.head = Some((StatusCode::INTERNAL_SERVER_ERROR, headers));
-            state.started = true;
-            state.head_released = true;
             // What was started and never sent may have been a 204.
             state.bodyless = self.head.method == Method::HEAD;
-            if !state.bodyless {
-                state.out_bytes += TEXT.len();
-                state.out.push(Bytes::from_static(TEXT));
-            }
+            state.complete(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                headers,
+                Bytes::from_static(TEXT),
+            );
             Finish::NotStarted
         } else {
             state.aborted = true;

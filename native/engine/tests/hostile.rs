@@ -4,26 +4,11 @@
 
 mod support;
 
-use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Once;
 use std::time::Duration;
 
 use fastr_engine::{ConstantRoute, Limits};
+use support::panics::{count_panics, panics};
 use support::{news, respond, task, whole_body, News, Served};
-
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let default = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            default(info);
-        }));
-    });
-}
 
 /// Echoes bodies, and tells the paths that it was called with.
 fn telling_paths() -> (Served, News<String>) {
@@ -327,7 +312,7 @@ fn thousands_of_broken_requests_panic_nothing_and_the_server_still_answers() {
     }
     assert_eq!(served.get("/alive").text(), "/alive");
     served.until(|served| served.server.open_connections() == 0);
-    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+    assert_eq!(panics(), 0);
 }
 
 #[test]

@@ -4,26 +4,9 @@
 
 mod support;
 
-use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Once;
-
 use support::frames::{frame, FIN, HANDSHAKE, TEXT};
+use support::panics::{count_panics, panics};
 use support::sockets::{echoing, opened};
-
-/// A panic ends its connection's task and nothing else, so it has to be counted to be seen.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let default = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            default(info);
-        }));
-    });
-}
 
 /// Pseudo-random numbers (xorshift), the same in every run.
 struct Dice(u64);
@@ -94,7 +77,7 @@ fn random_frames_panic_nothing_and_the_server_serves_on() {
         }
     }
     served.until(|served| served.server.open_connections() == 1);
-    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+    assert_eq!(panics(), 0);
 }
 
 #[test]
@@ -116,5 +99,5 @@ fn random_handshakes_panic_nothing() {
     }
     served.until(|served| served.server.open_connections() == 0);
     opened(&served);
-    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+    assert_eq!(panics(), 0);
 }

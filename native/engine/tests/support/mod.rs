@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod frames;
+pub(crate) mod panics;
 pub(crate) mod sockets;
 
 use std::future::{poll_fn, Future};

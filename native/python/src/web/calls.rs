@@ -1,7 +1,7 @@
 //! One request on a native route: its handler's call, on the loop's thread or in the pool, and its answer.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -17,53 +17,15 @@ use super::gc;
 use super::layers::{Asked, Layers};
 use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
+use super::trial::{Watch, TRIAL_WAIT};
 use crate::asgi::{AsgiApp, AsgiExchange};
 use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context};
 
 /// A body beyond this goes to the application, which can read it piece by piece.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// A handler is short if a call of it takes no longer.
-const SHORT: Duration = Duration::from_micros(200);
-
 /// A call on the loop's thread that takes longer sends its handler back to the pool.
 const SLOW: Duration = Duration::from_millis(1);
-
-/// How long the loop waits for a handler on trial, so that it is measured alone with the interpreter.
-const TRIAL_WAIT: Duration = Duration::from_millis(1);
-
-/// A trial: calls that are not counted (imports, caches), then calls of which most must be short.
-const TRIAL_WARM_UP: u8 = 2;
-const TRIAL_CALLS: u8 = 7;
-const TRIAL_SHORT: u8 = 5;
-
-/// What came of a handler's trial so far.
-#[derive(Debug, Default)]
-pub(crate) struct Trial {
-    calls: u8,
-    short: u8,
-    under_way: bool,
-}
-
-impl Trial {
-    /// Notes a call. Returns where the handler runs from now on, once that is decided.
-    fn note(&mut self, took: Duration) -> Option<Run> {
-        self.under_way = false;
-        self.calls += 1;
-        if self.calls <= TRIAL_WARM_UP {
-            return None;
-        }
-        self.short += u8::from(took <= SHORT);
-        let counted = self.calls - TRIAL_WARM_UP;
-        if self.short >= TRIAL_SHORT {
-            Some(Run::Inline)
-        } else if counted - self.short > TRIAL_CALLS - TRIAL_SHORT {
-            Some(Run::Pool)
-        } else {
-            None
-        }
-    }
-}
 
 /// One request on a native route.
 pub(crate) struct NativeCall {
@@ -75,7 +37,6 @@ pub(crate) struct NativeCall {
     layers: OnceLock<(Arc<Layers>, Asked)>,
     /// What the handler's variables are set in; what becomes of its result sees them.
     context: OnceLock<Py<PyAny>>,
-    task_context: OnceLock<Py<PyAny>>,
 }
 
 impl Wake for NativeCall {
@@ -103,7 +64,6 @@ impl NativeCall {
             matched,
             layers: OnceLock::new(),
             context: OnceLock::new(),
-            task_context: OnceLock::new(),
         });
         let waits = call.compiled().is_some_and(Compiled::reads_body) && {
             let waker = Waker::from(call.clone());
@@ -174,10 +134,13 @@ impl NativeCall {
             self.pass(py)?;
             return Ok(true);
         };
-        let _ = self.context.set(context.clone().unbind());
         self.native.counts.compiled.fetch_add(1, Relaxed);
-        match compiled.run() {
-            Run::Async => self.start_coroutine(py, compiled, &values),
+        let run = compiled.run();
+        if run != Run::Async {
+            let _ = self.context.set(context.clone().unbind());
+        }
+        match run {
+            Run::Async => self.start_coroutine(py, compiled, &values, context),
             Run::AlwaysInline => self.call_inline(py, compiled, &values, false),
             Run::Inline => self.call_inline(py, compiled, &values, true),
             Run::Pool => self.call_in_pool(py, values, None),
@@ -265,10 +228,7 @@ impl NativeCall {
             answer.send(&self.exchange);
             return Ok(false);
         }
-        let (value, error) = match result {
-            Ok(value) => (value.unbind(), py.None()),
-            Err(error) => (py.None(), error.into_value(py).into_any()),
-        };
+        let (value, error) = outcome(py, result);
         self.replay(py, value, error)?;
         Ok(true)
     }
@@ -295,7 +255,7 @@ impl NativeCall {
 
     /// Runs something where the handler's context variables are seen.
     fn in_own_context<T>(&self, py: Python<'_>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-        match self.task_context.get().or_else(|| self.context.get()) {
+        match self.context.get() {
             Some(context) => in_context(context.bind(py), run),
             None => run(),
         }
@@ -315,18 +275,19 @@ impl NativeCall {
         py: Python<'_>,
         compiled: &Compiled,
         values: &[Bound<'_, PyAny>],
+        context: Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         self.native.show_loop(py)?;
         let coroutine = match compiled.call(py, values) {
             Ok(coroutine) => coroutine,
-            Err(error) => return self.finish(py, Err(error)),
-        };
-        let context = match self.context.get() {
-            Some(context) => context.bind(py).clone(),
-            None => copy_of_context(py)?,
+            Err(error) => {
+                let _ = self.context.set(context.unbind());
+                return self.finish(py, Err(error));
+            }
         };
         let (task, own) = eager_task_in(self.native.event_loop.bind(py), &coroutine, context)?;
-        let _ = self.task_context.set(own.unbind());
+        // On Python 3.10 it is a copy of the request's.
+        let _ = self.context.set(own.unbind());
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             return self.finish_task(&task);
         }
@@ -394,6 +355,14 @@ impl NativeCall {
     }
 }
 
+/// What a handler returned and what it raised: one of them is None.
+fn outcome(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) -> (Py<PyAny>, Py<PyAny>) {
+    match result {
+        Ok(value) => (value.unbind(), py.None()),
+        Err(error) => (py.None(), error.into_value(py).into_any()),
+    }
+}
+
 /// The pool's queue is full.
 fn too_busy() -> Answer {
     let mut headers = HeaderMap::new();
@@ -420,28 +389,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         && (field.eq_ignore_ascii_case(b"application/json")
             || field.eq_ignore_ascii_case(b"application/json; charset=utf-8")
             || field.eq_ignore_ascii_case(b"application/json;charset=utf-8"))
-}
-
-/// Has the loop wait for a call in the pool.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    done: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Watch {
-    fn wait(&self, longest: Duration) {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(done, longest, |done| !*done);
-        drop(waited);
-    }
-
-    fn set(&self) {
-        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
 }
 
 /// A handler's call for a thread of the pool.
@@ -481,10 +428,7 @@ impl PoolCall {
                 return Ok(());
             }
         }
-        let (value, error) = match result {
-            Ok(value) => (value.unbind(), py.None()),
-            Err(error) => (py.None(), error.into_value(py).into_any()),
-        };
+        let (value, error) = outcome(py, result);
         self.call.app.batch.settle(self.call.clone(), value, error);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod json;
 mod layers;
 mod route;
 mod routes;
+mod trial;
 
 pub(crate) use calls::{CallDone, NativeCall, PoolCall};
 pub(crate) use gc::note_collection;

@@ -13,9 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::answer::{response_object, Answer, PlainResponses};
-use super::calls::Trial;
 use super::describe::{argument, run_of, Described};
 use super::json;
+use super::trial::Trial;
 
 /// What a parameter is when the request does not have it.
 pub(super) enum Default {
@@ -45,8 +45,6 @@ enum Respond {
     },
     /// Text as it is.
     Text,
-    /// Nothing but response objects.
-    Nothing,
 }
 
 /// Where a handler that blocks runs.
@@ -125,7 +123,6 @@ impl NativeRoute {
             }
             (kind, ..) if kind == "json" => Respond::Json,
             (kind, ..) if kind == "text" => Respond::Text,
-            (kind, ..) if kind == "nothing" => Respond::Nothing,
             (kind, ..) => return Err(PyValueError::new_err(format!("no response {kind:?}"))),
         };
         let mut headers = HeaderMap::new();
@@ -159,19 +156,6 @@ impl NativeRoute {
     #[staticmethod]
     fn direct(info: Py<PyAny>) -> Self {
         Self(Arc::new(Native::Direct(info)))
-    }
-
-    /// Where a handler that blocks runs now: "pool" or "inline"; none for others.
-    #[getter]
-    fn runs(&self) -> Option<&'static str> {
-        match &*self.0 {
-            Native::Compiled(compiled) => match compiled.run() {
-                Run::Async => None,
-                Run::Trial | Run::Pool => Some("pool"),
-                Run::Inline | Run::AlwaysInline => Some("inline"),
-            },
-            Native::Direct(_) => None,
-        }
     }
 }
 
@@ -323,7 +307,6 @@ impl Compiled {
                 let text = result.cast_exact::<PyString>().ok()?;
                 Bytes::copy_from_slice(text.to_str().ok()?.as_bytes())
             }
-            Respond::Nothing => return None,
         };
         Some(Answer {
             status: self.status,

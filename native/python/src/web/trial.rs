@@ -1,0 +1,67 @@
+//! The trial of a handler that may block for all the engine knows: is it short?
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::route::Run;
+
+/// A handler is short if a call of it takes no longer.
+const SHORT: Duration = Duration::from_micros(200);
+
+/// How long the loop waits for a handler on trial, so that it is measured alone with the interpreter.
+pub(super) const TRIAL_WAIT: Duration = Duration::from_millis(1);
+
+/// A trial: calls that are not counted (imports, caches), then calls of which most must be short.
+const TRIAL_WARM_UP: u8 = 2;
+const TRIAL_CALLS: u8 = 7;
+const TRIAL_SHORT: u8 = 5;
+
+/// What came of a handler's trial so far.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    calls: u8,
+    short: u8,
+    pub(super) under_way: bool,
+}
+
+impl Trial {
+    /// Notes a call. Returns where the handler runs from now on, once that is decided.
+    pub(super) fn note(&mut self, took: Duration) -> Option<Run> {
+        self.under_way = false;
+        self.calls += 1;
+        if self.calls <= TRIAL_WARM_UP {
+            return None;
+        }
+        self.short += u8::from(took <= SHORT);
+        let counted = self.calls - TRIAL_WARM_UP;
+        if self.short >= TRIAL_SHORT {
+            Some(Run::Inline)
+        } else if counted - self.short > TRIAL_CALLS - TRIAL_SHORT {
+            Some(Run::Pool)
+        } else {
+            None
+        }
+    }
+}
+
+/// Has the loop wait for a call in the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Watch {
+    pub(super) fn wait(&self, longest: Duration) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .changed
+            .wait_timeout_while(done, longest, |done| !*done);
+        drop(waited);
+    }
+
+    pub(super) fn set(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+}
