@@ -570,6 +570,12 @@ class Generator:
     @property
     def steal(self) -> float | None: ...
     @property
+    def busy_cores(self) -> float | None:
+        """How many cores of the machine were at work on average, whoever's work it was."""
+
+    @property
+    def wall_ns(self) -> int: ...
+    @property
     def cpu_ns(self) -> int | None: ...
     @property
     def spun(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 import tempfile
@@ -43,14 +42,14 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Makes the folder, and excludes other writers of it. Raises OSError.
+    """Makes the folder, and excludes other writers of it. Not for use inside itself. Raises OSError.
 
     The lock lies in the temporary folder, so that none is ever committed, and is never removed: who removes a lock can
-    let two in. Other users have locks of their own; against those only the atomic replacement helps.
+    let two in. It is one for all folders of a user, since writing takes milliseconds. Other users have locks of their
+    own; against those only the atomic replacement helps.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}-{key}.lock"
+    lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}.lock"
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

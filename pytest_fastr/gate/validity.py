@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Literal
 
@@ -13,6 +14,7 @@ from pytest_fastr.gate.model import ValidityNote
 BUSY_GENERATOR = 0.9
 HIGH_STEAL = 0.25
 BUSY_WHEN_IDLE = 0.02
+OTHER_PROGRAMS = 0.25
 
 
 def validity(samples: Samples) -> tuple[ValidityNote, ...]:
@@ -39,6 +41,9 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
     steal = max((one.steal or 0.0) for one in generators)
     if steal > HIGH_STEAL:
         note("warn", "steal", f"the host took {steal:.0%} of the CPU away while this was measured")
+    shares = [share for epoch in samples.epochs if (share := other_programs(epoch.paired)) is not None]
+    if shares and (share := sum(shares) / len(shares)) > OTHER_PROGRAMS:
+        note("warn", "neighbours", f"other programs kept {share:.0%} of this machine's cores busy: intervals are wider")
     if not all(epoch.steady for epoch in samples.epochs):
         note("warn", "warm-up", "throughput was not steady when the warm-up ended: raise `warmup_max`")
     if any(side.processes_changed for side in sides):
@@ -82,6 +87,17 @@ def _rate_notes(samples: Samples) -> list[ValidityNote]:
         f"of {rate:g} requests a second, {' and '.join(slow)}: such tails are those of a growing queue; lower `rate`"
     )
     return [ValidityNote("void" if len(slow) == 2 else "warn", "rate", message)]
+
+
+def other_programs(paired: _native.PairedResult) -> float | None:
+    """The share of the machine's cores that was used by neither server nor the generator, 0 to 1. None: not told."""
+    generator = paired.generator
+    own = [generator.cpu_ns, *(side.cpu_ns for side in paired.sides), *(side.idle_cpu_ns for side in paired.sides)]
+    cores = os.cpu_count()
+    if generator.busy_cores is None or not cores or any(value is None for value in own[:3]):
+        return None
+    used = sum(value or 0 for value in own) / generator.wall_ns
+    return min(max((generator.busy_cores - used) / cores, 0.0), 1.0)
 
 
 def is_void(notes: tuple[ValidityNote, ...]) -> bool:

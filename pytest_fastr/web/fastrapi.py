@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from pytest_fastr.web.app_scope import STACK, opened
+from pytest_fastr.web.layers import arranged
 from pytest_fastr.web.native import reports
 from pytest_fastr.web.routes import RouteOptions, RouteReport, app_scoped_values
 
@@ -26,9 +28,14 @@ class FastrAPI(FastAPI):
       or, if its code alone tells that it never waits, on the event loop's thread once it has been short. ``"inline"``:
       on the event loop's thread, which must not wait. ``"pool"``: in the engine's own pool of threads.
     * ``cache_response=True``: the first answer is every answer. For routes without parameters that return a constant.
+
+    ``layers``: Starlette's middleware in the one order that works, whatever the order they are named in. From the
+    handler outwards: ``sessions``, ``gzip``, then what ``add_middleware`` adds, ``cors``, ``trusted_hosts``. Each is
+    given the options of its class: ``layers={"gzip": {"minimum_size": 1000}, "cors": {"allow_origins": ["*"]}}``.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layers: Mapping[str, Mapping[str, Any]] | None = None, **kwargs: Any) -> None:
+        self._inside, self._outside = arranged(layers or {})
         super().__init__(*args, **kwargs)
         inside = self.router.lifespan_context
 
@@ -42,6 +49,15 @@ class FastrAPI(FastAPI):
                     setattr(self, STACK, None)
 
         self.router.lifespan_context = lifespan
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers, with the application's own middleware between them."""
+        added = self.user_middleware
+        self.user_middleware = [*self._outside, *added, *self._inside]
+        try:
+            return super().build_middleware_stack()
+        finally:
+            self.user_middleware = added
 
     def lanes(self) -> list[RouteReport]:
         """The lane of every HTTP route, and why it has no better one."""

@@ -1,17 +1,19 @@
 """Starlette's own middleware in front of native routes: what it adds to an answer is learned by running it.
 
 CORS, trusted hosts, sessions and compression look at a few headers of the request, and add headers to the answer. For
-each kind of request the middleware's own code is run once, around an application that answers as the route does. What
-needs more of it (a preflight, a session's cookie, a body to compress, a host that is refused) goes through the whole
-application.
+each kind of request the middleware's own code is run once, around an application that answers as the route does. Where
+it has work to do with an answer (a session's cookie, a body to compress, headers of the handler's own) it is run for
+that answer. A preflight and a host that is refused go through the whole application.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -36,6 +38,35 @@ def is_known(layer: Any) -> bool:
     )
 
 
+# By the names that they have as layers; from the handler outwards.
+_INSIDE = {"sessions": SessionMiddleware, "gzip": GZipMiddleware}
+_OUTSIDE = {"cors": CORSMiddleware, "trusted_hosts": TrustedHostMiddleware}
+
+
+def arranged(layers: Mapping[str, Mapping[str, Any]]) -> tuple[list[Middleware], list[Middleware]]:
+    """Layers as middleware, each from the outside in: those inside an application's own, and those outside of it.
+    Raises TypeError for names and options that there are not."""
+    known = _INSIDE | _OUTSIDE
+    for name in layers:
+        if name not in known:
+            raise TypeError(f"layers: there is no {name!r}; there are {', '.join(known)}")
+    inside, outside = (
+        [_middleware(name, part[name], layers[name]) for name in reversed(part) if name in layers]
+        for part in (_INSIDE, _OUTSIDE)
+    )
+    return inside, outside
+
+
+def _middleware(name: str, layer: Any, options: Mapping[str, Any]) -> Middleware:
+    if layer is None:
+        raise TypeError(f"layers: {name!r} needs the package itsdangerous")
+    try:
+        inspect.signature(layer).bind(None, **options)
+    except TypeError as error:
+        raise TypeError(f"layers: {name!r}, which is a {layer.__name__}: {error}") from None
+    return Middleware(layer, **options)
+
+
 class LearnedLayers:
     """The layers of an application; the engine reads the attributes and calls :meth:`learn`."""
 
@@ -56,16 +87,25 @@ class LearnedLayers:
         headers: Fields, large: bool,
     ) -> Fields | None:  # fmt: skip
         """The headers that an answer with these has after the layers; None when they do not let the request through."""
-        fields = [
+        asked = [
             (b"host", host), (b"origin", origin), (b"accept-encoding", b"gzip" if accepts_gzip else None),
             (b"cookie", b"some=value" if has_cookie else None),
         ]  # fmt: skip
-        scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
-            "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "state": {},
-            "headers": [(name, value) for name, value in fields if value is not None], "client": None, "server": None,
-        }  # fmt: skip
         body = bytes(self.gzip_from or 0) if large else b""
+        given = [(name, value) for name, value in asked if value is not None]
+        passed = self.apply("GET", given, status, headers, body)
+        return passed[0] if passed is not None and passed[1] == body else None
+
+    def apply(
+        self, method: str, asked: Fields, status: int, headers: Fields, body: bytes
+    ) -> tuple[Fields, bytes] | None:
+        """Headers and body of an answer after the layers. None when they do not let it through as one that waits for
+        nothing: the whole application is to serve it."""
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": method,
+            "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "state": {},
+            "headers": asked, "client": None, "server": None,
+        }  # fmt: skip
         sent: list[Any] = []
         reached = False
 
@@ -89,9 +129,9 @@ class LearnedLayers:
             call.send(None)
         except StopIteration:
             pass
-        else:  # it waits for something: not one of those that only look and add
+        else:  # it waits for something: a thread that compresses a large body
             call.close()
             return None
-        if not reached or len(sent) != 2 or sent[1]["body"] != body or sent[0]["status"] != status:
+        if not reached or len(sent) != 2 or sent[0]["status"] != status or sent[1].get("more_body"):
             return None
-        return [(bytes(name), bytes(value)) for name, value in sent[0]["headers"]]
+        return [(bytes(name), bytes(value)) for name, value in sent[0]["headers"]], sent[1]["body"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
+from itsdangerous import TimestampSigner
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -43,6 +46,7 @@ def all_of_them(app: FastAPI) -> None:
 
 CASES["all"] = all_of_them
 
+SESSION = TimestampSigner("secret").sign(b64encode(b'{"seen": 7}')).decode()
 REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     (method, path, headers)
     for method, path in (
@@ -56,6 +60,7 @@ REQUESTS: list[tuple[str, str, dict[str, str]]] = [
         {"host": "a.example", "origin": "http://other.test", "cookie": "session=nonsense; x=1"},
         {"host": "evil.example", "origin": "http://a.example", "access-control-request-method": "GET"},
         {"host": "a.example", "accept-encoding": "gzip", "cookie": "a=b"},
+        {"host": "a.example", "accept-encoding": "gzip", "cookie": f"a=b; session={SESSION}"},
     )
 ]  # fmt: skip
 
@@ -138,6 +143,18 @@ def test_a_session_is_carried_from_answer_to_request() -> None:
         assert answer.read() == b"1"
         connection.close()
         assert ask(server, "GET", "/counts", {"host": "h", "cookie": cookie})[2] == b"2"
+
+
+def test_sessions_and_compression_are_no_reason_to_leave_the_lane() -> None:
+    headers = {"host": "a.example", "accept-encoding": "gzip", "cookie": f"session={SESSION}"}
+    with Server(make(all_of_them), mount="native") as server:
+        for path in ("/small", "/large", "/html", "/object"):
+            ask(server, "GET", path, headers)
+        _, fields, body = ask(server, "GET", "/large", headers)
+        assert dict(fields)["content-encoding"] == "gzip"
+        assert gzip.decompress(body) == b'{"a":"' + b"b" * 1000 + b'"}'
+        counts = server.native_counts()
+    assert (counts["compiled"], counts["passed"], counts["replayed"]) == (5, 0, 0)
 
 
 def test_origins_beyond_what_is_remembered_are_answered_too() -> None:

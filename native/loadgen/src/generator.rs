@@ -21,6 +21,8 @@ pub struct GeneratorCheck {
     pub run_queue_wait_ns: Option<u64>,
     /// The share of this machine's CPU time that its host gave to others.
     pub steal: Option<f64>,
+    /// How many cores of the machine were at work on average, whoever's work it was.
+    pub busy_cores: Option<f64>,
     /// Cores this process may use.
     pub cores: usize,
 }
@@ -37,7 +39,9 @@ pub(crate) struct GeneratorWatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MachineTicks {
     total: u64,
+    idle: u64,
     steal: u64,
+    cores: u32,
 }
 
 impl GeneratorWatch {
@@ -55,6 +59,7 @@ impl GeneratorWatch {
         let since = |before: Option<u64>, now: Option<u64>| Some(now?.saturating_sub(before?));
         let wall_ns = as_ns(self.started.elapsed());
         let cpu_ns = since(self.cpu_ns, thread_cpu_ns());
+        let machine = self.machine.zip(MachineTicks::read());
         GeneratorCheck {
             wall_ns,
             cpu_ns,
@@ -62,16 +67,10 @@ impl GeneratorWatch {
                 .map(|cpu_ns| cpu_ns.saturating_sub(spun_ns) as f64 / wall_ns.max(1) as f64),
             spun_ns,
             run_queue_wait_ns: since(self.queue_ns, run_queue_wait_ns()),
-            steal: self.steal_until(MachineTicks::read()),
+            steal: machine.map(|(before, now)| now.steal_since(&before)),
+            busy_cores: machine.map(|(before, now)| now.busy_cores_since(&before)),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
-    }
-
-    fn steal_until(&self, now: Option<MachineTicks>) -> Option<f64> {
-        let (before, now) = (self.machine?, now?);
-        let total = now.total.saturating_sub(before.total);
-        let steal = now.steal.saturating_sub(before.steal);
-        Some(steal as f64 / total.max(1) as f64)
     }
 }
 
@@ -93,10 +92,30 @@ impl MachineTicks {
             .take(8)
             .map_while(|field| field.parse().ok())
             .collect();
+        let cores = stat
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with("cpu"));
         Some(Self {
             total: ticks.iter().sum(),
             steal: *ticks.get(7)?,
+            idle: ticks[3] + ticks[4],
+            cores: u32::try_from(cores.count()).ok()?,
         })
+    }
+
+    fn steal_since(&self, before: &Self) -> f64 {
+        let steal = self.steal.saturating_sub(before.steal);
+        steal as f64 / self.total_since(before)
+    }
+
+    fn busy_cores_since(&self, before: &Self) -> f64 {
+        let unused = (self.idle + self.steal).saturating_sub(before.idle + before.steal);
+        (1.0 - unused as f64 / self.total_since(before)).max(0.0) * f64::from(self.cores)
+    }
+
+    fn total_since(&self, before: &Self) -> f64 {
+        self.total.saturating_sub(before.total).max(1) as f64
     }
 }
 
@@ -105,10 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steal_is_a_share_of_all_ticks() {
-        let stat = "cpu  10 0 10 60 0 0 0 20 5 5\ncpu0 1 2 3\n";
-        let ticks = MachineTicks::parse(stat).unwrap();
-        assert_eq!((ticks.total, ticks.steal), (100, 20));
+    fn shares_are_of_all_ticks_of_all_cores() {
+        let before =
+            MachineTicks::parse("cpu  10 0 10 60 0 0 0 20 5 5\ncpu0 1\ncpu1 2\nintr 1\n").unwrap();
+        assert_eq!((before.total, before.cores), (100, 2));
+        let now = MachineTicks::parse("cpu  60 0 10 70 10 5 5 40 5 5\ncpu0 1\ncpu1 2\n").unwrap();
+        // Of 100 more ticks, 20 were idle or waiting for a disk, and 20 stolen.
+        assert!((now.steal_since(&before) - 0.2).abs() < 1e-9);
+        assert!((now.busy_cores_since(&before) - 1.2).abs() < 1e-9);
         assert_eq!(MachineTicks::parse("cpu  1 2 3\n"), None);
         assert_eq!(MachineTicks::parse("intr 1"), None);
     }

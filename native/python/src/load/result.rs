@@ -171,6 +171,16 @@ impl Generator {
     }
 
     #[getter]
+    fn busy_cores(&self) -> Option<f64> {
+        self.0.busy_cores
+    }
+
+    #[getter]
+    fn wall_ns(&self) -> u64 {
+        self.0.wall_ns
+    }
+
+    #[getter]
     fn cpu_ns(&self) -> Option<u64> {
         self.0.cpu_ns
     }

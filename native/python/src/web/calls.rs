@@ -155,7 +155,7 @@ impl NativeCall {
         }
     }
 
-    /// Whether the layers in front, if there are any, have no more to do than to add headers to an answer.
+    /// Whether the layers in front, if there are any, would let the handler's answer through.
     fn gets_through_layers(&self, py: Python<'_>, compiled: &Compiled) -> bool {
         let Some(layers) = self.native.layers() else {
             return true;
@@ -164,23 +164,20 @@ impl NativeCall {
             return false;
         };
         let (status, headers) = compiled.head();
-        let through = layers.headers(py, &asked, status, headers, 0).is_some();
+        let through = layers.let_through(py, &asked, status, headers);
         let _ = self.layers.set((layers, asked));
         through
     }
 
-    /// The answer that a handler's result makes, with what the layers add. None where the framework's own code has to
+    /// The answer that a handler's result makes, as it is after the layers. None where the framework's own code has to
     /// make it.
     fn answer(&self, py: Python<'_>, result: &Bound<'_, PyAny>) -> Option<Answer> {
         let compiled = self.compiled()?;
-        let mut answer = compiled.answer(py, result, &self.native.plain)?;
+        let answer = compiled.answer(py, result, &self.native.plain)?;
         if let Some((layers, asked)) = self.layers.get() {
-            let headers =
-                layers.headers(py, asked, answer.status, &answer.headers, answer.body.len())?;
-            answer.headers = (*headers).clone();
-        } else {
-            compiled.cache(&answer);
+            return layers.through(py, self.exchange.head(), asked, answer);
         }
+        compiled.cache(&answer);
         Some(answer)
     }
 

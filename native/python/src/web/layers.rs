@@ -1,15 +1,19 @@
-//! Middleware whose work on an answer is known beforehand: what it adds depends on a few headers of the request alone.
+//! Middleware that is understood: what it adds to most answers depends on a few headers of the request alone.
 //!
 //! Nothing is written twice: the headers are learned by running the middleware itself, once for each kind of request.
+//! Where it has work to do it is run for that answer, around the answer alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use fastr_engine::{Captures, Given, Param, Reading, RequestHead, Source, Value};
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use super::answer::Answer;
 
 /// Kinds of requests that are remembered. Clients choose hosts and origins: more are left to the application.
 const MOST_KNOWN: usize = 512;
@@ -21,6 +25,7 @@ pub(crate) struct Asked {
     origin: Option<HeaderValue>,
     accepts_gzip: bool,
     has_cookie: bool,
+    has_session: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -38,6 +43,8 @@ pub(crate) struct Layers {
     gzip_from: Option<usize>,
     /// `learn(host, origin, accepts_gzip, has_cookie, status, headers, large)`: the headers, or None for what does not get through.
     learn: Py<PyAny>,
+    /// `apply(method, asked, status, headers, body)`: headers and body, or None for what does not get through.
+    apply: Py<PyAny>,
     known: Mutex<HashMap<Kind, Option<Arc<HeaderMap>>>>,
 }
 
@@ -55,11 +62,12 @@ impl Layers {
                 .collect(),
             gzip_from: side.getattr("gzip_from")?.extract()?,
             learn: side.getattr("learn")?.unbind(),
+            apply: side.getattr("apply")?.unbind(),
             known: Mutex::default(),
         })
     }
 
-    /// What the layers look at, unless one of them has more to do than to add headers to the answer.
+    /// What the layers look at, unless they answer themselves.
     pub(crate) fn ask(&self, head: &RequestHead) -> Option<Asked> {
         if head.method == Method::OPTIONS {
             return None;
@@ -70,19 +78,54 @@ impl Layers {
             query: "",
             headers: &head.headers,
         };
-        let has_none = |cookie: &Param| matches!(cookie.read(&given), Ok(Value::Missing));
+        let has_one = |cookie: &Param| !matches!(cookie.read(&given), Ok(Value::Missing));
         let gzip = |value: &HeaderValue| value.as_bytes().windows(4).any(|part| part == b"gzip");
-        self.cookies.iter().all(has_none).then(|| Asked {
+        Some(Asked {
             host: head.headers.get(HOST).cloned(),
             origin: head.headers.get(ORIGIN).cloned(),
             accepts_gzip: head.headers.get(ACCEPT_ENCODING).is_some_and(gzip),
             has_cookie: head.headers.contains_key(COOKIE),
+            has_session: self.cookies.iter().any(has_one),
         })
     }
 
-    /// The headers of an answer that a route sends with these, once the layers have added theirs. None where the layers
-    /// answer themselves, or change the body.
-    pub(crate) fn headers(
+    /// Whether an answer with this head would get through the layers, as far as can be told before there is one.
+    pub(crate) fn let_through(
+        &self,
+        py: Python<'_>,
+        asked: &Asked,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
+        self.known_headers(py, asked, status, headers, 0).is_some()
+    }
+
+    /// An answer as it is after the layers. None where they answer themselves, or have to wait for something.
+    pub(crate) fn through(
+        &self,
+        py: Python<'_>,
+        head: &RequestHead,
+        asked: &Asked,
+        answer: Answer,
+    ) -> Option<Answer> {
+        let size = answer.body.len();
+        // A handler's own headers may be what a layer looks at.
+        let own_headers = answer.headers.keys().any(|name| name != CONTENT_TYPE);
+        let compressed = asked.accepts_gzip && self.gzip_from.is_some_and(|from| size >= from);
+        if asked.has_session || compressed || own_headers {
+            return self.applied(py, head, answer).unwrap_or_else(|error| {
+                error.write_unraisable(py, None);
+                None
+            });
+        }
+        let headers = self.known_headers(py, asked, answer.status, &answer.headers, size)?;
+        Some(Answer {
+            headers: (*headers).clone(),
+            ..answer
+        })
+    }
+
+    fn known_headers(
         &self,
         py: Python<'_>,
         asked: &Asked,
@@ -90,19 +133,14 @@ impl Layers {
         headers: &HeaderMap,
         body_bytes: usize,
     ) -> Option<Arc<HeaderMap>> {
-        // A handler's own headers may be what a layer looks at.
-        if headers.keys().any(|name| name != CONTENT_TYPE) {
-            return None;
-        }
-        let large = self.gzip_from.is_some_and(|from| body_bytes >= from);
-        if large && asked.accepts_gzip {
-            return None;
-        }
         let kind = Kind {
-            asked: asked.clone(),
+            asked: Asked {
+                has_session: false,
+                ..asked.clone()
+            },
             status: status.as_u16(),
             media_type: headers.get(CONTENT_TYPE).cloned(),
-            large,
+            large: self.gzip_from.is_some_and(|from| body_bytes >= from),
         };
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&kind) {
@@ -122,6 +160,31 @@ impl Layers {
         learned
     }
 
+    /// Runs the layers around an answer.
+    fn applied(
+        &self,
+        py: Python<'_>,
+        head: &RequestHead,
+        answer: Answer,
+    ) -> PyResult<Option<Answer>> {
+        let applied = self.apply.bind(py).call1((
+            head.method.as_str(),
+            fields(py, &head.headers),
+            answer.status.as_u16(),
+            fields(py, &answer.headers),
+            PyBytes::new(py, &answer.body),
+        ))?;
+        if applied.is_none() {
+            return Ok(None);
+        }
+        let (headers, body): (Vec<(Vec<u8>, Vec<u8>)>, Bound<'_, PyBytes>) = applied.extract()?;
+        Ok(header_map(headers).map(|headers| Answer {
+            status: answer.status,
+            headers,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }))
+    }
+
     fn learn(
         &self,
         py: Python<'_>,
@@ -129,10 +192,6 @@ impl Layers {
         headers: &HeaderMap,
     ) -> PyResult<Option<HeaderMap>> {
         let bytes = |value: &HeaderValue| PyBytes::new(py, value.as_bytes()).unbind();
-        let given: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (PyBytes::new(py, name.as_str().as_bytes()), bytes(value)))
-            .collect();
         let asked = &kind.asked;
         let learned = self.learn.bind(py).call1((
             asked.host.as_ref().map(bytes),
@@ -140,24 +199,39 @@ impl Layers {
             asked.accepts_gzip,
             asked.has_cookie,
             kind.status,
-            given,
+            fields(py, headers),
             kind.large,
         ))?;
-        let Some(fields) = learned.extract::<Option<Vec<(Vec<u8>, Vec<u8>)>>>()? else {
-            return Ok(None);
-        };
-        let mut map = HeaderMap::with_capacity(fields.len());
-        for (name, value) in fields {
-            let (Ok(name), Ok(value)) = (
-                HeaderName::from_bytes(&name),
-                HeaderValue::from_bytes(&value),
-            ) else {
-                return Ok(None);
-            };
-            if name != CONTENT_LENGTH {
-                map.append(name, value);
-            }
-        }
-        Ok(Some(map))
+        let fields = learned.extract::<Option<Vec<(Vec<u8>, Vec<u8>)>>>()?;
+        Ok(fields.and_then(header_map))
     }
+}
+
+/// Header fields as ASGI has them.
+fn fields<'py>(
+    py: Python<'py>,
+    headers: &HeaderMap,
+) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                PyBytes::new(py, name.as_str().as_bytes()),
+                PyBytes::new(py, value.as_bytes()),
+            )
+        })
+        .collect()
+}
+
+/// The same the other way round, without the length, which the engine writes. None for what is no header.
+fn header_map(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<HeaderMap> {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(&name).ok()?;
+        let value = HeaderValue::from_bytes(&value).ok()?;
+        if name != CONTENT_LENGTH {
+            map.append(name, value);
+        }
+    }
+    Some(map)
 }
