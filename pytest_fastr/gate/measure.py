@@ -298,8 +298,8 @@ def refuse_other_code(side: Side, server: ServerProcess) -> None:
     if not place.is_relative_to(root.resolve()) or INSTALLED & set(place.parts):
         raise RefError(
             f"{side.title} runs the application from {file}, which is not the checkout {root}: an installed copy, "
-            f"{why}install it in editable mode (not the strict one, whose links lead to one checkout), or put its folder "
-            "into pytest's `pythonpath`"
+            f"{why}install it in editable mode (not the strict one, whose links lead to one checkout), or put its "
+            "folder into pytest's `pythonpath`"
         )
 
 
