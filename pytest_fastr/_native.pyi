@@ -176,24 +176,41 @@ class WebsocketSend:
 class ClientDisconnected(OSError):
     """A websocket's client is gone: nothing can be sent to it."""
 
+def forward_logs(emit: Callable[[int, str, str, dict[str, Any]], object], engine_level: int, access_level: int) -> None:
+    """Has the engine's events given to ``emit(level, logger, message, fields)``, between two turns of any engine.
+
+    The levels are those of Python's logging, for events of the engine and for those of requests that were answered. One
+    for the process: the last call counts. 10,000 events may wait; of more, the oldest are lost and counted.
+    """
+
+@final
+class Metrics:
+    """How long the requests of an application took, by the path of the route that took them."""
+
+    def __new__(cls) -> Metrics: ...
+    def text(self) -> str:
+        """Histograms in the text format that Prometheus reads, version 0.0.4."""
+
 @final
 class NativeRoutes:
     """The routes of an application, in its order. ``root`` is taken off paths before they are looked up."""
 
-    def __new__(cls, capacity: int, root: str) -> NativeRoutes: ...
+    def __new__(cls, capacity: int, root: str, metrics: Metrics | None = None) -> NativeRoutes: ...
     def add(
         self,
         path: str | None,
         methods: Sequence[str] | None,
         route: NativeRoute | None,
         *,
+        label: str,
         below: bool = False,
     ) -> None:
         """Adds a route behind all others; safe while requests are looked up.
 
         ``path`` has Starlette's syntax; None may take any request, and ``below`` takes what is under the path, as a
         mounted application. ``methods``: None for all. ``route``: None leaves its requests to the application, as do
-        paths that are not simple. Raises ValueError for a path without a slash and for what is no method.
+        paths that are not simple. ``label``: what its requests are counted under. Raises ValueError for a path without
+        a slash and for what is no method.
         """
 
     def invalidate(self) -> None:

@@ -9,9 +9,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pytest_fastr.mount.child import ParentPipes, run_server
+from pytest_fastr.mount.logs import log_to_stderr
 from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import ServeOptions
 from pytest_fastr.mount.target import AppRef
@@ -37,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--chdir", metavar="DIR", help="serve in this folder")
     made.add_argument("--limit", action="append", default=[], type=_limit, metavar="NAME=VALUE",
                       help="an engine limit, e.g. max_connections=1000 or header_timeout=5")  # fmt: skip
+    made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="(default: info)")
+    made.add_argument("--log-format", choices=("text", "json"), help="lines for people or for machines")
+    made.add_argument("--access-log", action="store_true", help="a line for every request that was answered")
     made.add_argument("--sample", type=Path, metavar="FILE", help="profile the server; written when told to stop")
     made.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     made.add_argument("--lifeline-fd", type=int, help=argparse.SUPPRESS)
@@ -66,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         threads=args.threads,
     )
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
-    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample)
+    asked = args.log_level or args.log_format or args.access_log
+    logging_to = partial(log_to_stderr, args.log_level, args.log_format or "text", args.access_log) if asked else None
+    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample, logging_to)
 
 
 def _port(text: str) -> int:

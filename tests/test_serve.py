@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -173,3 +174,61 @@ def test_the_lifeline_ends_it_with_its_parent(serve: type[Command]) -> None:
             assert popen.wait(20) == 0
         finally:
             popen.kill()
+
+
+def request(port: int, text: str) -> bytes:
+    """What is answered to these bytes until the connection closes."""
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
+        client.sendall(text.encode())
+        return b"".join(iter(lambda: client.recv(4096), b""))
+
+
+def ask_for_three(command: Command) -> str:
+    """A request, one that the engine refuses, and one that fails. Returns what the server said until its end."""
+    port = command.port()
+    request(port, "GET /a?b=1 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    request(port, "GET /a HTTP/1.1\r\nhost: a b\r\n\r\n")
+    request(port, "GET /raise HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    command.popen.terminate()
+    code, output = command.end()
+    assert code == 0
+    return output
+
+
+def test_without_options_only_what_went_wrong_is_said(serve: type[Command]) -> None:
+    output = ask_for_three(serve("logs:app", "--port", "0"))
+    assert "RuntimeError" in output
+    assert "GET /a" not in output
+    assert "refused" not in output
+
+
+def test_log_lines_for_people(serve: type[Command]) -> None:
+    output = ask_for_three(serve("logs:app", "--port", "0", "--access-log"))
+    assert re.search(
+        r"^\d{4}\S+ INFO    pytest_fastr\.access GET /a\?b=1 200 \d+\.\d ms 127\.0\.0\.1:\d+$", output, re.M
+    )
+    assert re.search(r"INFO    pytest_fastr\.engine request refused method=GET path=/a status=400", output)
+    assert re.search(r"ERROR   pytest_fastr\.server Exception in ASGI application", output)
+    assert "connection accepted" not in output
+
+
+def test_log_lines_for_machines(serve: type[Command]) -> None:
+    output = ask_for_three(
+        serve("logs:app", "--port", "0", "--access-log", "--log-format", "json", "--log-level", "debug")
+    )
+    lines = [json.loads(line) for line in output.splitlines()]
+    by_message = {line["message"]: line for line in lines}
+    answered = by_message["GET /a?b=1 200"]
+    assert (answered["logger"], answered["level"]) == ("pytest_fastr.access", "info")
+    assert (answered["method"], answered["path"], answered["query"], answered["status"]) == ("GET", "/a", "b=1", 200)
+    assert answered["duration_ms"] >= 0
+    assert by_message["request refused"]["status"] == 400
+    failed = next(line for line in lines if "exception" in line)
+    assert failed["exception"].splitlines()[0].startswith("Traceback")
+    messages = [line["message"] for line in lines]
+    assert messages.count("connection accepted") == 3 == messages.count("connection closed")
+
+
+def test_an_application_that_configures_logging_does_not_silence_the_server(serve: type[Command]) -> None:
+    output = ask_for_three(serve("logs:silencing()", "--port", "0", "--access-log"))
+    assert "GET /a?b=1 200" in output

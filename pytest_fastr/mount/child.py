@@ -52,11 +52,13 @@ def run_server(
     pipes: ParentPipes,
     moved: Moved | None = None,
     sample: Path | None = None,
+    logging_to: Callable[[], None] | None = None,
 ) -> int:
     """Loads and serves an application until it is told to stop. Returns the exit code.
 
     ``moved``: where the application's code is imported from, to be proven. ``sample``: the file for a profile of the
-    time between being ready and being told to stop.
+    time between being ready and being told to stop. ``logging_to`` sets up logging once the application is loaded,
+    which may have set up its own.
     """
     if pipes.ready is not None:
         os.set_inheritable(pipes.ready, False)
@@ -90,6 +92,8 @@ def run_server(
 
     try:
         app = load()
+        if logging_to is not None:
+            logging_to()
         Runtime(app, options).run(tell_ready, signals=True)
     except FastrError as error:
         if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):

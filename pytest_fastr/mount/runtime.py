@@ -26,6 +26,7 @@ from pytest_fastr.mount.asgi import (
     logger,
 )
 from pytest_fastr.mount.lanes import native_side
+from pytest_fastr.mount.logs import forward_events
 from pytest_fastr.mount.loop import EngineEventLoop
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Runtime:
 
         Raises PortInUseError and StartupError. ``signals``: install handlers, which only a main thread may.
         """
+        forward_events()
         try:
             address = self._bind()
             loop = EngineEventLoop(self._engine)

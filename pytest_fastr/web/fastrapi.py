@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from pytest_fastr._native import Metrics
 from pytest_fastr.web.app_scope import STACK, opened
 from pytest_fastr.web.layers import arranged
-from pytest_fastr.web.native import reports
+from pytest_fastr.web.native import METRICS, reports
 from pytest_fastr.web.routes import RouteOptions, RouteReport, app_scoped_values
 
 Run = Literal["trial", "pool", "inline"]
@@ -32,11 +35,23 @@ class FastrAPI(FastAPI):
     ``layers``: Starlette's middleware in the one order that works, whatever the order they are named in. From the
     handler outwards: ``sessions``, ``gzip``, then what ``add_middleware`` adds, ``cors``, ``trusted_hosts``. Each is
     given the options of its class: ``layers={"gzip": {"minimum_size": 1000}, "cors": {"allow_origins": ["*"]}}``.
+
+    ``metrics=True`` has the engine count how long requests take, by route; ``metrics="/metrics"`` serves that, too.
     """
 
-    def __init__(self, *args: Any, layers: Mapping[str, Mapping[str, Any]] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        layers: Mapping[str, Mapping[str, Any]] | None = None,
+        metrics: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
         self._inside, self._outside = arranged(layers or {})
         super().__init__(*args, **kwargs)
+        if metrics:
+            setattr(self, METRICS, Metrics())
+        if isinstance(metrics, str):
+            self.add_route(metrics, self._serve_metrics, include_in_schema=False)
         inside = self.router.lifespan_context
 
         @asynccontextmanager
@@ -58,6 +73,18 @@ class FastrAPI(FastAPI):
             return super().build_middleware_stack()
         finally:
             self.user_middleware = added
+
+    @property
+    def metrics(self) -> Metrics:
+        """What pytest-fastr's engine has counted; ``metrics.text()`` is what Prometheus reads. Another server counts
+        nothing, and neither does ``mount="asgi"``. Raises RuntimeError for an application made without ``metrics``."""
+        metrics: Metrics | None = getattr(self, METRICS, None)
+        if metrics is None:
+            raise RuntimeError("nothing is counted: make the application with metrics=True")
+        return metrics
+
+    async def _serve_metrics(self, request: Request) -> Response:
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def lanes(self) -> list[RouteReport]:
         """The lane of every HTTP route, and why it has no better one."""

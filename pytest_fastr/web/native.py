@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Scope = dict[str, Any]
 
+# The attribute of an application that wants its requests counted.
+METRICS = "_fastr_metrics"
+
 
 class Runner(Protocol):
     """Makes tasks of requests."""
@@ -167,7 +170,12 @@ class NativeSide:
         self.layers = LearnedLayers(in_front) if in_front else None
         self._handlers = next((one for one in self._layers if isinstance(one, ExceptionMiddleware)), None)
         self._outermost = self._copy_of_stack()
-        return compile_routes(app, stack_objections=found, root_path="" if self._server_root else own_root)
+        return compile_routes(
+            app,
+            stack_objections=found,
+            root_path="" if self._server_root else own_root,
+            metrics=getattr(app, METRICS, None),
+        )
 
     def _on_change(self) -> None:
         """A list of routes is about to change."""

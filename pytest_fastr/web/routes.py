@@ -101,19 +101,26 @@ class _Candidate:
     fastapi_scope: Mapping[str, Any] = field(default_factory=dict)
 
 
-def compile_routes(app: FastAPI, *, stack_objections: list[tuple[str, str]], root_path: str) -> CompiledRoutes:
-    """``stack_objections``: facts about all of the application, as (fact, about) pairs."""
+def compile_routes(
+    app: FastAPI,
+    *,
+    stack_objections: list[tuple[str, str]],
+    root_path: str,
+    metrics: _native.Metrics | None = None,
+) -> CompiledRoutes:
+    """``stack_objections``: facts about all of the application, as (fact, about) pairs. ``metrics``: what requests are
+    counted in."""
     candidates = list(_candidates(app.router))
-    compiled = CompiledRoutes(_native.NativeRoutes(len(candidates), root_path))
+    compiled = CompiledRoutes(_native.NativeRoutes(len(candidates), root_path, metrics))
     for candidate in candidates:
         before = len(compiled.native)
         try:
             _add(app, candidate, compiled, stack_objections)
         except Exception as error:  # an oddity of one route is no reason not to start
-            if len(compiled.native) == before:
-                compiled.native.add(None, None, None)
-            reason = f"cannot be compiled: {type(error).__name__}: {error}"
             path = str(getattr(candidate.effective, "path", "?"))
+            if len(compiled.native) == before:
+                compiled.native.add(None, None, None, label=path)
+            reason = f"cannot be compiled: {type(error).__name__}: {error}"
             _report(compiled, ("*",), path, [("unknown", reason)])
     return compiled
 
@@ -170,23 +177,26 @@ def _add(app: FastAPI, candidate: _Candidate, compiled: CompiledRoutes, objectio
     if kind in (WebSocketRoute, APIWebSocketRoute):
         return  # takes no HTTP request
     if kind is Mount:
-        add(route.path if _known_path(route) else None, None, None, below=True)
-        _report(compiled, ("*",), f"{route.path}/...", [("foreign_route", "mounted application")])
+        label = f"{route.path}/..."
+        add(route.path if _known_path(route) else None, None, None, label=label, below=True)
+        _report(compiled, ("*",), label, [("foreign_route", "mounted application")])
         return
     if kind is Host or effective is None:
-        add(None, None, None)
-        _report(compiled, ("*",), str(getattr(route, "path", "*")), [("foreign_route", kind.__name__)])
+        label = str(getattr(route, "path", "*"))
+        add(None, None, None, label=label)
+        _report(compiled, ("*",), label, [("foreign_route", kind.__name__)])
         return
     if _is_own(kind, APIRoute, ("matches", "handle", "get_route_handler", "__call__")):
         _add_api_route(app, candidate, compiled, objections)
         return
     if kind is Route:
         path = route.path if _known_path(route) else None
-        add(path, None if route.methods is None else sorted(route.methods), None)
+        add(path, None if route.methods is None else sorted(route.methods), None, label=route.path)
         _report(compiled, tuple(sorted(route.methods or "*")), route.path, [("foreign_route", "Starlette route")])
         return
-    add(None, None, None)
-    _report(compiled, ("*",), str(getattr(effective, "path", "?")), [("foreign_route", f"{kind.__name__}")])
+    label = str(getattr(effective, "path", "?"))
+    add(None, None, None, label=label)
+    _report(compiled, ("*",), label, [("foreign_route", kind.__name__)])
 
 
 def _known_path(route: Any) -> bool:
@@ -234,7 +244,7 @@ def _add_api_route(
             route = _native.NativeRoute.direct(info)
         else:
             route = analysis.compiled(info, options.run, options.cache_response)
-    compiled.native.add(path, list(methods), route)
+    compiled.native.add(path, list(methods), route, label=effective.path)
     compiled.reports.append(report)
 
 

@@ -325,8 +325,8 @@ impl Connections {
         }
     }
 
-    /// Advances the coarse clock and ends what is overdue.
-    pub(crate) fn sweep(&self, elapsed_ms: u64, limits: &Limits) {
+    /// Advances the coarse clock and ends what is overdue. Returns how many connections that is.
+    pub(crate) fn sweep(&self, elapsed_ms: u64, limits: &Limits) -> usize {
         let now = self
             .clock
             .load(Relaxed)
@@ -337,9 +337,11 @@ impl Connections {
             .values()
             .filter_map(|one| one.overdue(now, limits).map(|what| (one.clone(), what)))
             .collect();
-        for (activity, what) in overdue {
-            activity.act(&what);
+        let ended = |what: &Overdue| matches!(what, Overdue::End(_));
+        for (activity, what) in &overdue {
+            activity.act(what);
         }
+        overdue.iter().filter(|(_, what)| ended(what)).count()
     }
 }
 

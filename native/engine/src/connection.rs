@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::{pin, Pin};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 
 use crate::activity::{Activity, Ending, Phase};
 use crate::body::{known, refusal, Pump, ResponseBody};
+use crate::events::{is_access_logged, log_access, tell};
 use crate::router::Routed;
 use crate::websocket_handshake::{
     accept_key, asks_for_websocket, handshake_refusal, Handshake, Upgrade,
@@ -135,6 +137,15 @@ struct ConnectionService {
     local: SocketAddr,
 }
 
+impl ConnectionService {
+    fn refuse(&self, parts: &Parts, status: StatusCode) -> Respond {
+        let (method, path, client) = (parts.method.as_str(), parts.uri.path(), self.peer);
+        let number = u64::from(status.as_u16());
+        tell!(self.shared.turn, INFO, method, path, status = number, %client, "request refused");
+        Respond::Ready(Some(refusal(status, self.activity.clone())))
+    }
+}
+
 impl Service<Request<Incoming>> for ConnectionService {
     type Response = Response<ResponseBody>;
     type Error = Infallible;
@@ -145,16 +156,21 @@ impl Service<Request<Incoming>> for ConnectionService {
         let (mut parts, incoming) = request.into_parts();
         self.activity.set_unread(!incoming.is_end_stream());
         if let Some(status) = objection(&parts) {
-            return Respond::refuse(status, &self.activity);
+            return self.refuse(&parts, status);
         }
         let mount = match self.shared.router.route(&parts.method, parts.uri.path()) {
             Routed::Constant(route) => {
                 let mut response = known(route.body.clone(), self.activity.clone());
                 *response.status_mut() = route.status;
                 *response.headers_mut() = route.headers.clone();
+                if is_access_logged() {
+                    let status = route.status.as_u16();
+                    log_access(&parts.method, &parts.uri, status, Duration::ZERO, self.peer);
+                    self.shared.turn.request();
+                }
                 return Respond::Ready(Some(response));
             }
-            Routed::NotFound => return Respond::refuse(StatusCode::NOT_FOUND, &self.activity),
+            Routed::NotFound => return self.refuse(&parts, StatusCode::NOT_FOUND),
             Routed::Mount(mount) => mount,
         };
         let limits = &self.shared.limits;
@@ -163,7 +179,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > limits.max_body_bytes) {
-            return Respond::refuse(StatusCode::PAYLOAD_TOO_LARGE, &self.activity);
+            return self.refuse(&parts, StatusCode::PAYLOAD_TOO_LARGE);
         }
         let opening = if asks_for_websocket(&parts) {
             let upgrade = parts.extensions.remove::<OnUpgrade>();
@@ -256,12 +272,6 @@ enum Respond {
         call: Option<(Arc<Exchange>, Arc<Activity>)>,
     },
     Handshake(Box<Handshake>),
-}
-
-impl Respond {
-    fn refuse(status: StatusCode, activity: &Arc<Activity>) -> Self {
-        Self::Ready(Some(refusal(status, activity.clone())))
-    }
 }
 
 impl Future for Respond {

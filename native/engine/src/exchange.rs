@@ -12,9 +12,10 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
+use crate::events::Observed;
 use crate::pieces::Pieces;
 use crate::response_headers::response_headers;
-use crate::{Mount, ResponseError, TurnEnd};
+use crate::{Mount, ResponseError, RouteMetrics, TurnEnd};
 
 /// Everything of a request but its body.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ struct State {
     gathered: usize,
 
     head: Option<(StatusCode, HeaderMap)>,
+    status: Option<StatusCode>,
+    observed: Option<Box<Observed>>,
     started: bool,
     /// The first body message has come: from here on the head may be sent.
     head_released: bool,
@@ -96,6 +99,7 @@ impl State {
     /// The whole response, of which nothing has been sent.
     fn complete(&mut self, status: StatusCode, headers: HeaderMap, body: Bytes) {
         self.head = Some((status, headers));
+        self.status = Some(status);
         self.started = true;
         self.head_released = true;
         self.ended = true;
@@ -128,6 +132,7 @@ impl Exchange {
     pub(crate) fn new(head: RequestHead, turn: TurnEnd, write_buffer_bytes: usize) -> Arc<Self> {
         let state = State {
             bodyless: head.method == Method::HEAD,
+            observed: Observed::for_log(),
             ..State::default()
         };
         Arc::new(Self {
@@ -146,6 +151,23 @@ impl Exchange {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing below can panic while it holds the lock; a poisoned one is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the request for a route when its response is complete.
+    pub fn count_for(&self, route: Arc<RouteMetrics>) {
+        Observed::count_for(&mut self.lock().observed, route);
+    }
+
+    /// Releases the state of a response that is complete, and tells those who wait for that.
+    fn ended(&self, mut state: MutexGuard<'_, State>) {
+        let waiter = state.body_waiter.take();
+        let status = state.status.filter(|_| !state.disconnected);
+        let observed = state.observed.take();
+        drop(state);
+        wake(waiter);
+        if let Some(observed) = observed {
+            observed.end(&self.head, status, &self.turn);
+        }
     }
 
     fn notify_connection(self: &Arc<Self>, state: &mut State) {
@@ -259,6 +281,7 @@ impl Exchange {
         }
         state.remaining = if state.bodyless { None } else { length };
         state.head = Some((code, map));
+        state.status = Some(code);
         Ok(())
     }
 
@@ -274,9 +297,7 @@ impl Exchange {
         }
         state.complete(status, headers, body);
         self.notify_connection(&mut state);
-        let waiter = state.body_waiter.take();
-        drop(state);
-        wake(waiter);
+        self.ended(state);
     }
 
     /// Sends body bytes; `more = false` completes the response. After a disconnect the bytes go nowhere.
@@ -304,9 +325,9 @@ impl Exchange {
             state.out.push(bytes);
         }
         self.notify_connection(&mut state);
-        let waiter = if more { None } else { state.body_waiter.take() };
-        drop(state);
-        wake(waiter);
+        if !more {
+            self.ended(state);
+        }
         Ok(())
     }
 
@@ -350,9 +371,7 @@ impl Exchange {
         };
         state.ended = true;
         self.notify_connection(&mut state);
-        let waiter = state.body_waiter.take();
-        drop(state);
-        wake(waiter);
+        self.ended(state);
         finish
     }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::activity::{Connections, Ending, SWEEP_INTERVAL};
 use crate::connection::{serve, Shared};
+use crate::events::tell;
 use crate::{EngineError, Limits, Listener, Reactor, Router};
 
 /// How long accepting pauses when the process has no file descriptor left.
@@ -117,14 +118,26 @@ async fn accept(
                 return Poll::Ready(());
             }
             connections.watch(cx.waker());
+            tell!(
+                shared.turn,
+                WARN,
+                open = connections.len(),
+                "at the limit of connections: new ones wait"
+            );
             Poll::Pending
         })
         .await;
         match listener.accept().await {
-            Ok((stream, _)) => open(stream, &shared, &connections, &draining),
+            Ok((stream, client)) => {
+                tell!(shared.turn, DEBUG, %client, open = connections.len() + 1, "connection accepted");
+                open(stream, &shared, &connections, &draining);
+            }
             // A client that reset before it was accepted; a process without a free descriptor must not spin.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(error) => {
+                tell!(shared.turn, WARN, %error, "no connection can be accepted for now");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
@@ -161,6 +174,12 @@ struct OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.connections.remove(self.id);
+        tell!(
+            self.shared.turn,
+            DEBUG,
+            open = self.connections.len(),
+            "connection closed"
+        );
         if self.connections.len() == 0 {
             // A drain waits for the last connection.
             self.shared.turn.request();
@@ -175,6 +194,9 @@ async fn sweep(shared: Arc<Shared>, connections: Arc<Connections>) {
         let now = Instant::now();
         let elapsed = u64::try_from((now - last).as_millis()).unwrap_or(u64::MAX);
         last = now;
-        connections.sweep(elapsed, &shared.limits);
+        let ended = connections.sweep(elapsed, &shared.limits);
+        if ended > 0 {
+            tell!(shared.turn, DEBUG, ended, "connections ran out of time");
+        }
     }
 }

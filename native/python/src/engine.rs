@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::asgi::{AsgiApp, Batch, Dispatched};
+use crate::logs;
 use crate::web::{NativeApp, NativeRoutes};
 
 /// One server on one asyncio loop.
@@ -226,6 +227,7 @@ impl Engine {
         loop {
             let turn = self.one_turn(py, left, drained)?;
             let dispatched = self.batch.dispatch(py)?;
+            logs::forward(py);
             // Native routes leave nothing for asyncio to do: no need to go through its loop for them.
             let go_on = dispatched == Dispatched::Done
                 && !turn.foreign_ready

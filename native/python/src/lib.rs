@@ -8,6 +8,7 @@ mod engine;
 mod family;
 mod lifeline;
 mod load;
+mod logs;
 mod stats;
 mod web;
 
@@ -30,6 +31,8 @@ mod _native {
         Scenario, Side, Target, WarmUpResult,
     };
     #[pymodule_export]
+    use crate::logs::forward_logs;
+    #[pymodule_export]
     use crate::stats::{
         judge_against_sessions, judge_pair, quantile_estimate, run_floor, session_estimate,
         stretch_quantile_estimate, EpochEstimate, JudgeRule, Judgement, SessionEstimate,
@@ -37,7 +40,7 @@ mod _native {
 
     #[pymodule_export]
     use crate::web::{
-        classify_route, is_simple_path, note_collection, read_json, write_json, CallDone,
+        classify_route, is_simple_path, note_collection, read_json, write_json, CallDone, Metrics,
         NativeRoute, NativeRoutes, PoolCall,
     };
 

@@ -22,8 +22,8 @@ enum Happened {
     Wake(Arc<AsgiExchange>),
     /// A request on a native route, with its body if it reads one.
     Native(Arc<NativeCall>),
-    /// The application has changed: its native routes are to be compiled again.
-    Refresh(Arc<NativeApp>),
+    /// The application has changed: its native routes are to be compiled again, and a request counted for one of them.
+    Refresh(Arc<NativeApp>, Arc<Exchange>),
     /// What a handler in the pool returned or raised, for the framework's own code.
     Settled(Arc<NativeCall>, Py<PyAny>, Py<PyAny>),
 }
@@ -63,8 +63,8 @@ impl Batch {
         self.push(Happened::Native(call));
     }
 
-    pub(crate) fn refresh(&self, native: Arc<NativeApp>) {
-        self.push(Happened::Refresh(native));
+    pub(crate) fn refresh(&self, native: Arc<NativeApp>, exchange: Arc<Exchange>) {
+        self.push(Happened::Refresh(native, exchange));
     }
 
     pub(crate) fn settle(&self, call: Arc<NativeCall>, value: Py<PyAny>, error: Py<PyAny>) {
@@ -109,8 +109,9 @@ impl Batch {
                     });
                     (result, Some(call.exchange.clone()))
                 }
-                Happened::Refresh(native) => {
+                Happened::Refresh(native, exchange) => {
                     fresh.get_or_insert_with(|| native.is_fresh(py));
+                    native.count(&exchange);
                     (Ok(()), None)
                 }
                 Happened::Settled(call, value, error) => {

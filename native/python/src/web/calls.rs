@@ -53,7 +53,7 @@ impl NativeCall {
         };
         let Some(matched) = native.find(exchange) else {
             if native.is_stale() {
-                app.batch.refresh(native.clone());
+                app.batch.refresh(native.clone(), exchange.clone());
             }
             return false;
         };
@@ -87,6 +87,7 @@ impl NativeCall {
     /// Returns whether the event loop has got something to do.
     pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, fresh: bool) -> PyResult<bool> {
         if !fresh {
+            self.native.count(&self.exchange);
             self.pass(py)?;
             return Ok(true);
         }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastr_engine::{
-    below_root, classify, decode_path, Captures, Exchange, Fact, Finding, Pattern, Rest, RouteTable,
+    below_root, classify, decode_path, Captures, Exchange, Fact, Finding, Pattern, Rest,
+    RouteMetrics, RouteTable,
 };
 use http::Method;
 use pyo3::exceptions::PyValueError;
@@ -22,8 +23,29 @@ use super::route::{Native, NativeRoute};
 /// How long what cannot be watched (telemetry) may go unnoticed.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What is stored for a route: none leaves its requests to the application.
-type Target = Option<Arc<Native>>;
+/// What is stored for a route.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// None leaves its requests to the application.
+    native: Option<Arc<Native>>,
+    counters: Option<Arc<RouteMetrics>>,
+}
+
+/// How long requests took, by route.
+#[pyclass(frozen, module = "pytest_fastr._native")]
+pub(crate) struct Metrics(fastr_engine::Metrics);
+
+#[pymethods]
+impl Metrics {
+    #[new]
+    fn new() -> Self {
+        Self(fastr_engine::Metrics::default())
+    }
+
+    fn text(&self) -> String {
+        self.0.text()
+    }
+}
 
 /// The routes of an application, in its order.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -31,6 +53,9 @@ pub(crate) struct NativeRoutes {
     pub(crate) table: RouteTable<Target>,
     /// Taken off the path before a lookup.
     root: String,
+    metrics: Option<Py<Metrics>>,
+    /// For requests that no route takes.
+    unmatched: Option<Arc<RouteMetrics>>,
     /// The application has changed since.
     stale: AtomicBool,
 }
@@ -38,10 +63,13 @@ pub(crate) struct NativeRoutes {
 #[pymethods]
 impl NativeRoutes {
     #[new]
-    fn new(capacity: usize, root: String) -> Self {
+    #[pyo3(signature = (capacity, root, metrics=None))]
+    fn new(capacity: usize, root: String, metrics: Option<Py<Metrics>>) -> Self {
         Self {
             table: RouteTable::with_capacity(capacity),
             root,
+            unmatched: metrics.as_ref().map(|metrics| metrics.get().0.route("")),
+            metrics,
             stale: AtomicBool::new(false),
         }
     }
@@ -52,13 +80,15 @@ impl NativeRoutes {
     }
 
     /// Adds a route behind all others. `path`: none for one that may take any request; `below`: takes everything under
-    /// the path. `methods`: none for all. `route`: none leaves its requests to the application.
-    #[pyo3(signature = (path, methods, route, *, below=false))]
+    /// the path. `methods`: none for all. `route`: none leaves its requests to the application. `label`: what its requests
+    /// are counted under.
+    #[pyo3(signature = (path, methods, route, *, label, below=false))]
     fn add(
         &self,
         path: Option<&str>,
         methods: Option<Vec<String>>,
         route: Option<&Bound<'_, NativeRoute>>,
+        label: &str,
         below: bool,
     ) -> PyResult<()> {
         let pattern = match path {
@@ -83,9 +113,12 @@ impl NativeRoutes {
             })
             .transpose()
             .map_err(|_| PyValueError::new_err("not a method"))?;
-        let target = route
-            .filter(|_| pattern.rest != Rest::Unknown)
-            .map(|route| route.get().0.clone());
+        let target = Target {
+            native: route
+                .filter(|_| pattern.rest != Rest::Unknown)
+                .map(|route| route.get().0.clone()),
+            counters: self.metrics.as_ref().map(|all| all.get().0.route(label)),
+        };
         self.table.add(&pattern, methods, target);
         Ok(())
     }
@@ -296,7 +329,13 @@ impl NativeApp {
         timers.is_some() && self.timers(py) == timers && idle().unwrap_or(false)
     }
 
-    /// The native route of a request, if it has one. Needs no interpreter.
+    /// Counts a request for the route that takes it now.
+    pub(crate) fn count(&self, exchange: &Exchange) {
+        drop(self.find(exchange));
+    }
+
+    /// The native route of a request, if it has one; the request is counted for the route that takes it. Needs no
+    /// interpreter.
     pub(crate) fn find(&self, exchange: &Exchange) -> Option<Matched> {
         let routes = self.routes();
         let routes = routes.get();
@@ -304,9 +343,17 @@ impl NativeApp {
         let raw = head.uri.path();
         let decoded = decode_path(raw).ok()?;
         let path = below_root(&decoded, &routes.root);
-        let found = routes.table.find(&head.method, path)?;
+        let found = routes.table.find(&head.method, path);
+        let counters = match &found {
+            Some(found) => &found.target.counters,
+            None => &routes.unmatched,
+        };
+        if let Some(counters) = counters {
+            exchange.count_for(counters.clone());
+        }
+        let found = found?;
         Some(Matched {
-            native: found.target?,
+            native: found.target.native?,
             captures: found.captures,
             from: decoded.len() - path.len(),
             decoded: match decoded {
