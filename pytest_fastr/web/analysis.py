@@ -83,7 +83,8 @@ class Analysis:
         return _native.NativeRoute.compiled(
             call,
             info,
-            run="async" if is_async else run,
+            # Without a first step that could suspend, a task would be made for nothing.
+            run=run if not is_async else "one_step" if never_waits(call) else "async",
             names=tuple(names),
             fixed=[value.value for value in plan.fixed.values()],
             arguments=[one.native for one in plan.arguments if one.native is not None],

@@ -23,14 +23,16 @@ _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 
 
 def never_waits(function: Any) -> bool:
-    """True only for a plain function that calls nothing but a few builtins and has no loop: it cannot block, and ends.
+    """True only for a function that calls nothing but a few builtins and has no loop: it cannot block, and ends.
 
-    Everything else may block for all that can be told, and has to run in a thread.
+    Everything else may block for all that can be told, and has to run in a thread. A coroutine function that never
+    waits awaits nothing either: its coroutine ends with its first step.
     """
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         return False
     instructions = list(dis.get_instructions(function))
-    if len(instructions) > _MOST_INSTRUCTIONS or function.__code__.co_flags & (0x20 | 0x80 | 0x200):
+    generates = function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    if generates or len(instructions) > _MOST_INSTRUCTIONS:
         return False
     for one in instructions:
         back = one.opcode in _JUMPS and isinstance(one.argval, int) and one.argval <= one.offset

@@ -59,16 +59,26 @@ def generates() -> Any:
     yield 1
 
 
-async def is_async() -> None: ...
+async def answers(a: int) -> Any:
+    return {"a": a}
 
 
-@pytest.mark.parametrize("function", [constant, computes, lambda: 1, lambda x: {"id": x}])
+async def awaits(call: Any) -> Any:
+    return await call
+
+
+async def generates_late() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [constant, computes, lambda: 1, lambda x: {"id": x}, answers])
 def test_plain_values_and_a_few_builtins_never_wait(function: Any) -> None:
     assert never_waits(function)
 
 
 @pytest.mark.parametrize("function", [
-    sleeps, calls_an_argument, takes_an_attribute, enters, loops, calls_another, imports, generates, is_async, len, int,
+    sleeps, calls_an_argument, takes_an_attribute, enters, loops, calls_another, imports, generates, awaits,
+    generates_late, len, int,
     functools.partial(constant), LOCK, functools.wraps(constant)(lambda: 1),
 ])  # fmt: skip
 def test_everything_else_may(function: Any) -> None:

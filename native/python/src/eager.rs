@@ -67,6 +67,27 @@ pub(crate) fn eager_task<'py>(
     eager_task_in(event_loop, coroutine, copy_of_context(py)?).map(|(task, _)| task)
 }
 
+/// What a coroutine returns that suspends nowhere.
+pub(crate) fn only_step<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = coroutine.py();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the interpreter is attached and both objects are alive; `result` gets a new reference, or none with an
+    // error set.
+    let (outcome, value) = unsafe {
+        let outcome = ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut result);
+        (outcome, Bound::from_owned_ptr_or_err(py, result)?)
+    };
+    match outcome {
+        ffi::PySendResult::PYGEN_RETURN => Ok(value),
+        _ => {
+            coroutine.call_method0(intern!(py, "close"))?;
+            Err(PyRuntimeError::new_err(
+                "a coroutine that awaits nothing has suspended",
+            ))
+        }
+    }
+}
+
 /// For Pythons without eager tasks: a task asks its loop to call its first step soon. Here the request is held, and the
 /// step called as the loop would have done.
 fn held_task<'py>(

@@ -19,7 +19,7 @@ use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
 use super::trial::{Watch, TRIAL_WAIT};
 use crate::asgi::{AsgiApp, AsgiExchange};
-use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context};
+use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context, only_step};
 
 /// A body beyond this goes to the application, which can read it piece by piece.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -142,6 +142,7 @@ impl NativeCall {
         }
         match run {
             Run::Async => self.start_coroutine(py, compiled, &values, context),
+            Run::OneStep => self.run_coroutine(py, compiled, &values),
             Run::AlwaysInline => self.call_inline(py, compiled, &values, false),
             Run::Inline => self.call_inline(py, compiled, &values, true),
             Run::Pool => self.call_in_pool(py, values, None),
@@ -293,6 +294,22 @@ impl NativeCall {
         let done = Bound::new(py, CallDone(self.clone()))?;
         task.call_method1(intern!(py, "add_done_callback"), (done,))?;
         Ok(true)
+    }
+
+    /// Runs a coroutine that has one step.
+    fn run_coroutine(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        compiled: &Compiled,
+        values: &[Bound<'_, PyAny>],
+    ) -> PyResult<bool> {
+        self.native.show_loop(py)?;
+        let result = self.in_own_context(py, || {
+            Ok(compiled
+                .call(py, values)
+                .and_then(|coroutine| only_step(&coroutine)))
+        })?;
+        self.finish(py, result)
     }
 
     fn finish_task(self: &Arc<Self>, task: &Bound<'_, PyAny>) -> PyResult<bool> {

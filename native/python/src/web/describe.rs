@@ -114,6 +114,7 @@ pub(super) fn argument(described: Described<'_>) -> PyResult<Argument> {
 pub(super) fn run_of(kind: &str) -> PyResult<Run> {
     Ok(match kind {
         "async" => Run::Async,
+        "one_step" => Run::OneStep,
         "trial" => Run::Trial,
         "pool" => Run::Pool,
         "inline" => Run::AlwaysInline,

@@ -53,6 +53,8 @@ enum Respond {
 pub(crate) enum Run {
     /// It is a coroutine function: on the loop.
     Async,
+    /// It is a coroutine function whose coroutines never suspend: on the loop, without a task.
+    OneStep,
     /// In the pool, watched: it may be promoted.
     Trial,
     /// On the loop's own thread, watched: it may be sent back.
@@ -185,9 +187,10 @@ impl Compiled {
     pub(crate) fn run(&self) -> Run {
         match self.run.load(Relaxed) {
             0 => Run::Async,
-            1 => Run::Trial,
-            2 => Run::Inline,
-            3 => Run::Pool,
+            1 => Run::OneStep,
+            2 => Run::Trial,
+            3 => Run::Inline,
+            4 => Run::Pool,
             _ => Run::AlwaysInline,
         }
     }
