@@ -17,14 +17,14 @@ use super::gc;
 use super::layers::{Asked, Layers};
 use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
-use super::trial::{Watch, TRIAL_WAIT};
+use super::trial::{thread_cpu, Watch, TRIAL_WAIT};
 use crate::asgi::{AsgiApp, AsgiExchange};
 use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context, only_step};
 
 /// A body beyond this goes to the application, which can read it piece by piece.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// A call on the loop's thread that takes longer sends its handler back to the pool.
+/// A call on the loop's thread that uses more of the processor sends its handler back to the pool.
 const SLOW: Duration = Duration::from_millis(1);
 
 /// One request on a native route.
@@ -84,8 +84,14 @@ impl NativeCall {
     }
 
     /// Serves the request: on the loop's thread, between two turns. `fresh`: the routes are still the application's.
-    /// Returns whether the event loop has got something to do.
-    pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, fresh: bool) -> PyResult<bool> {
+    /// `used`: what this thread had used of the processor at some time before. Returns whether the event loop has got
+    /// something to do.
+    pub(crate) fn dispatch(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        fresh: bool,
+        used: Duration,
+    ) -> PyResult<bool> {
         if !fresh {
             self.native.count(&self.exchange);
             self.pass(py)?;
@@ -143,8 +149,8 @@ impl NativeCall {
         match run {
             Run::Async => self.start_coroutine(py, compiled, &values, context),
             Run::OneStep => self.run_coroutine(py, compiled, &values),
-            Run::AlwaysInline => self.call_inline(py, compiled, &values, false),
-            Run::Inline => self.call_inline(py, compiled, &values, true),
+            Run::AlwaysInline => self.call_inline(py, compiled, &values, None),
+            Run::Inline => self.call_inline(py, compiled, &values, Some(used)),
             Run::Pool => self.call_in_pool(py, values, None),
             Run::Trial => {
                 let alone = {
@@ -321,25 +327,24 @@ impl NativeCall {
         self.finish(py, task.call_method0(intern!(py, "result")))
     }
 
-    /// Calls a handler that blocks on the loop's own thread, where it sees no running loop, as in any thread.
+    /// Calls a handler that blocks on the loop's own thread, where it sees no running loop, as in any thread. `used`: see
+    /// `dispatch`; a call that is found to be slow goes to the pool the next time.
     fn call_inline(
         self: &Arc<Self>,
         py: Python<'_>,
         compiled: &Compiled,
         values: &[Bound<'_, PyAny>],
-        watched: bool,
+        used: Option<Duration>,
     ) -> PyResult<bool> {
         self.native.hide_loop(py)?;
         let collected = gc::spent_ns();
-        let began = watched.then(Instant::now);
+        let began = used.map(|used| (Instant::now(), used));
         let result =
             self.in_own_context(py, || in_a_fresh_context(py, || compiled.call(py, values)));
-        if let Some(took) = began
-            .map(|began| began.elapsed())
-            .filter(|took| *took > SLOW)
-        {
+        // The exact clock is asked only about what took long; a core that was taken away meanwhile is nobody's fault.
+        if let Some((_, used)) = began.filter(|(began, _)| began.elapsed() > SLOW) {
             let collecting = Duration::from_nanos(gc::spent_ns() - collected);
-            if took.saturating_sub(collecting) > SLOW {
+            if thread_cpu().saturating_sub(used + collecting) > SLOW {
                 compiled.set_run(Run::Pool);
             }
         }
@@ -427,10 +432,10 @@ impl PoolCall {
             .iter()
             .map(|value| value.bind(py).clone())
             .collect();
-        let began = Instant::now();
+        let used = thread_cpu();
         let result = in_context(self.context.bind(py), || compiled.call(py, &values));
         if let Some(watch) = &self.watch {
-            let decided = compiled.trial().note(began.elapsed());
+            let decided = compiled.trial().note(thread_cpu().saturating_sub(used));
             if let Some(run) = decided {
                 compiled.set_run(run);
             }
