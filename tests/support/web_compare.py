@@ -10,8 +10,10 @@ import contextlib
 import gzip
 import linecache
 import logging
+import os
 import re
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -40,6 +42,8 @@ _EXPIRES = re.compile(rb"expires=(\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT)")
 # A session is signed with the second: "=data.timestamp.signature".
 _SIGNED = re.compile(rb"(=[\w=-]*\.)[\w-]{6}\.[\w-]{27}")
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,16}")
+# Each side makes a folder for its files, whose name a traceback may quote.
+_FOLDER = re.compile(re.escape(os.fsencode(os.path.join(tempfile.gettempdir(), "tmp"))) + rb"\w{8}")
 
 
 def serve(app: Any, mount: str, root_path: str = "") -> Server:
@@ -238,7 +242,7 @@ def comparable_body(answer: Answer) -> bytes:
         body = gzip.decompress(body)
     if (boundary := _BOUNDARY.search(answer.header(b"content-type") or b"")) is not None:
         body = body.replace(boundary[1], b"b")
-    return _ADDRESS.sub(b"0x", body) if answer.status == 500 else body
+    return _FOLDER.sub(b"FOLDER", _ADDRESS.sub(b"0x", body)) if answer.status == 500 else body
 
 
 def journals_differ(expected: Sequence[str], got: Sequence[str], unordered: bool) -> str:
