@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 
 from pytest_fastr.config import MountKind
@@ -25,6 +26,8 @@ class Server:
         lifespan: run the application's start-up and shutdown.
         root_path: as for an application behind a proxy that strips this prefix.
         mount: "asgi", or "native" for the compiled routes of a FastAPI application; "auto" is native for FastrAPI.
+        threads: how many threads native handlers with run="pool" have; None for the default.
+        limits: limits of the engine, such as ``{"max_connections": 1000, "header_timeout": 5.0}``.
         startup_timeout: seconds that start-up may take.
 
     Raises:
@@ -40,6 +43,8 @@ class Server:
         lifespan: bool = True,
         root_path: str = "",
         mount: MountKind = "auto",
+        threads: int | None = None,
+        limits: Mapping[str, float] | None = None,
         startup_timeout: float = 30.0,
     ) -> None:
         self._app = app
@@ -50,6 +55,8 @@ class Server:
             lifespan="auto" if lifespan else "off",
             drain_timeout=5.0,
             mount=mount,
+            threads=threads,
+            limits=limits or {},
         )
         self._startup_timeout = startup_timeout
         self._runtime: Runtime | None = None
