@@ -92,6 +92,15 @@ impl Activity {
         self.since.store(self.clock.load(Relaxed), Relaxed);
     }
 
+    /// An answer is through, or given up.
+    pub(crate) fn end_answer(&self) {
+        self.enter(Phase::Idle);
+        if self.has_left() {
+            // The end of what the client sends, held back while it was owed an answer, can be read now.
+            self.wake();
+        }
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Idle,
@@ -169,11 +178,21 @@ impl Activity {
         self.left.store(true, Relaxed);
     }
 
+    /// Whether the client has closed its side, or the connection broke.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Relaxed)
+    }
+
+    /// Whether all of a request has come and not all of its answer has gone.
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.phase() == Phase::Serving && !self.unread.load(Relaxed) && self.upgrade().is_none()
+    }
+
     /// The connection is over. That the engine has closed it, as it was asked to, is no news to an application that has
     /// more to say than the answer can carry.
     pub(crate) fn end(&self) {
         let lingering = self.lingering().take();
-        let cut_off = self.left.load(Relaxed) || self.ending() == Ending::Kill;
+        let cut_off = self.has_left() || self.ending() == Ending::Kill;
         if let Some(exchange) = lingering.filter(|_| cut_off) {
             exchange.disconnect();
         }

@@ -90,9 +90,16 @@ impl Pump {
     fn push(&mut self, data: Bytes, last: bool) {
         if last {
             self.incoming = None;
+            self.activity.set_unread(false);
             self.activity.enter(Phase::Serving);
         }
         self.exchange.push_body(data, last);
+    }
+
+    fn note_leaving(&self) {
+        if self.activity.has_left() {
+            self.exchange.client_left();
+        }
     }
 
     /// Waits for the response head while the request body flows.
@@ -101,6 +108,7 @@ impl Pump {
         cx: &mut Context<'_>,
     ) -> Result<Response<ResponseBody>, Box<Self>> {
         self.exchange.park_connection(cx.waker());
+        self.note_leaving();
         if let Err(status) = self.poll_request(cx) {
             return Ok(refusal(status, self.activity.clone()));
         }
@@ -117,6 +125,7 @@ impl Pump {
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.exchange.park_connection(cx.waker());
+        self.note_leaving();
         if let Err(status) = self.poll_request(cx) {
             return Poll::Ready(Some(Err(io::Error::other(status.to_string()))));
         }
@@ -146,7 +155,7 @@ impl Drop for Pump {
             self.exchange.disconnect();
         }
         self.activity.set_unread(self.incoming.is_some());
-        self.activity.enter(Phase::Idle);
+        self.activity.end_answer();
     }
 }
 
@@ -167,7 +176,7 @@ pub(crate) struct IdleGuard(Arc<Activity>);
 
 impl Drop for IdleGuard {
     fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
+        self.0.end_answer();
     }
 }
 

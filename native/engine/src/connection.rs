@@ -70,6 +70,7 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, activity: Arc<
                 stream,
                 activity: activity.clone(),
                 closing: false,
+                ended: false,
             }),
             service,
         )
@@ -314,6 +315,8 @@ struct Watched {
     activity: Arc<Activity>,
     /// The write side is shut down.
     closing: bool,
+    /// The client has shut down its own.
+    ended: bool,
 }
 
 impl Watched {
@@ -329,15 +332,25 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let came = buffer.filled().len() > before;
-        if came && self.activity.phase() == Phase::Idle {
-            self.activity.enter(Phase::Head);
-        } else if !came && result.is_ready() {
-            self.activity.client_left();
+        if !self.ended {
+            let before = buffer.filled().len();
+            let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+            let came = buffer.filled().len() > before;
+            if came && self.activity.phase() == Phase::Idle {
+                self.activity.enter(Phase::Head);
+            } else if !came {
+                self.activity.client_left();
+                self.ended = result.is_ok();
+            }
+            if !self.ended {
+                return Poll::Ready(result);
+            }
         }
-        result
+        // A client may send no more and still wait for its answer. To hyper that would be the end of the connection.
+        if self.activity.owes_answer() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

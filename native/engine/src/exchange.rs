@@ -88,6 +88,8 @@ struct State {
     room_waiter: Option<Waker>,
     /// The connection takes no more bytes (HEAD, 304, content-length reached), though the client is still there.
     discarding: bool,
+    /// The client sends no more. It may still read.
+    left: bool,
     disconnected: bool,
 
     connection: Option<Waker>,
@@ -205,7 +207,7 @@ impl Exchange {
             self.notify_connection(&mut state);
             return Poll::Ready(Received::Body { bytes, more });
         }
-        if state.disconnected || state.ended {
+        if state.left || state.disconnected || state.ended {
             return Poll::Ready(Received::Disconnected);
         }
         state.body_waiter = Some(cx.waker().clone());
@@ -217,7 +219,7 @@ impl Exchange {
     /// Ready when [`Exchange::poll_receive`] would be, without taking anything.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if !state.chunks.is_empty() || state.disconnected || state.ended {
+        if !state.chunks.is_empty() || state.left || state.disconnected || state.ended {
             return Poll::Ready(());
         }
         state.body_waiter = Some(cx.waker().clone());
@@ -253,8 +255,14 @@ impl Exchange {
         self.lock().request_ended
     }
 
-    /// Whether the client is gone.
+    /// Whether the client is gone, for all that can be told: it has closed its side.
     pub fn is_disconnected(&self) -> bool {
+        let state = self.lock();
+        state.left || state.disconnected
+    }
+
+    /// Whether nothing that is sent from here on goes anywhere.
+    pub fn is_cut_off(&self) -> bool {
         self.lock().disconnected
     }
 
@@ -371,7 +379,12 @@ impl Exchange {
         };
         state.ended = true;
         self.notify_connection(&mut state);
+        // An application that stops because its client has left does as it should, whatever was sent.
+        let left = state.left;
         self.ended(state);
+        if left {
+            return Finish::Disconnected;
+        }
         finish
     }
 
@@ -415,6 +428,15 @@ impl Exchange {
         } else {
             state.body_waiter.take()
         };
+        drop(state);
+        wake(waiter);
+    }
+
+    /// The client sends no more. To an application that asks, it is gone; what is sent is still written.
+    pub(crate) fn client_left(&self) {
+        let mut state = self.lock();
+        state.left = true;
+        let waiter = state.body_waiter.take();
         drop(state);
         wake(waiter);
     }

@@ -405,3 +405,46 @@ fn a_panic_in_an_application_ends_its_connection_and_no_other() {
     assert_eq!(bystander.response().text(), "alive");
     served.until(|served| served.server.open_connections() == 1);
 }
+
+#[test]
+fn a_client_that_sends_no_more_still_gets_its_answer() {
+    let (called, calls) = news();
+    let gate = Gate::default();
+    let held = gate.clone();
+    let served = Served::new(task(move |exchange| {
+        let (gate, called) = (held.clone(), called.clone());
+        async move {
+            support::whole_body(&exchange).await;
+            called.send(()).unwrap();
+            gate.opened().await;
+            respond(&exchange, 200, b"late");
+        }
+    }));
+    for request in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let mut client = served.client();
+        client.send(request);
+        client.finish_sending();
+        calls.next();
+        gate.open();
+        assert_eq!(client.response().text(), "late");
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn an_application_hears_that_its_client_sends_no_more_and_what_it_sent_arrives() {
+    let (served, told, calls) = watched(|exchange| {
+        start(exchange, 200, &[]);
+        exchange.send(Bytes::from_static(b"first"), true).unwrap();
+    });
+    let mut client = served.client();
+    client.get("/");
+    client.head();
+    calls.next();
+    client.finish_sending();
+    assert_eq!(told.next(), (0, Finish::Disconnected));
+    assert!(client.rest().windows(5).any(|part| part == b"first"));
+}

@@ -108,7 +108,7 @@ impl NativeCall {
             }
             Native::Compiled(compiled) => compiled,
         };
-        if self.exchange.is_disconnected() {
+        if self.exchange.is_cut_off() {
             self.exchange.finish();
             return Ok(false);
         }
