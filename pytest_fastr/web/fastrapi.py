@@ -90,6 +90,14 @@ class FastrAPI(FastAPI):
         """The lane of every HTTP route, and why it has no better one."""
         return reports(self)
 
+    if TYPE_CHECKING:
+        # With two keywords more than FastAPI's; the others are those of its method of that name.
+        def _route(
+            self, path: str, *, run: Run = "trial", cache_response: bool = False, **options: Any
+        ) -> Callable[[Endpoint], Endpoint]: ...
+
+        get = put = post = delete = options = head = patch = trace = api_route = _route
+
 
 def options(*, run: Run = "trial", cache_response: bool = False) -> Callable[[Endpoint], Endpoint]:
     """Marks a handler with the options of its route, see :class:`FastrAPI`. Put it below the route's decorator."""
