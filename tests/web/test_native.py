@@ -492,7 +492,7 @@ def test_the_face_takes_options_of_routes_and_caches() -> None:
     calls: list[int] = []
     app = FastrAPI()
 
-    @app.get("/constant", cache_response=True, run="inline")  # type: ignore[call-arg]
+    @app.get("/constant", cache_response=True, run="inline")
     def constant() -> dict[str, int]:
         calls.append(1)
         return {"calls": len(calls)}
@@ -509,7 +509,7 @@ def test_the_face_takes_options_of_routes_and_caches() -> None:
 def test_the_decorated_handler_is_still_the_users() -> None:
     app = FastrAPI()
 
-    @app.get("/a", run="pool")  # type: ignore[call-arg]
+    @app.get("/a", run="pool")
     def handler(x: int) -> int:
         return x
 
