@@ -110,6 +110,9 @@ class Engine:
     def set_native_routes(self, routes: NativeRoutes) -> None:
         """Has these routes take the place of those of the native side."""
 
+    def mount_wsgi(self, prefix: str, workers: WsgiWorkers) -> None:
+        """Serves a WSGI application under a prefix; websockets are denied. Raises ValueError for one that is taken."""
+
     def add_constant(
         self, method: str, path: str, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ...
     ) -> None:
@@ -190,6 +193,51 @@ class Metrics:
     def __new__(cls) -> Metrics: ...
     def text(self) -> str:
         """Histograms in the text format that Prometheus reads, version 0.0.4."""
+
+@final
+class WsgiWorkers:
+    """What a WSGI application (PEP 3333) is served by: threads that call :meth:`work`.
+
+    ``template`` is what every environ has in common; ``complain(method, path, error)`` is called with what a request
+    failed of.
+    """
+
+    def __new__(
+        cls,
+        app: Callable[..., Any],
+        template: dict[str, Any],
+        root_path: str,
+        complain: Callable[[str, str, BaseException], object],
+    ) -> WsgiWorkers: ...
+    def work(self) -> None:
+        """Serves one request after the other on the calling thread, until :meth:`close`."""
+
+    def close(self) -> None:
+        """Has the threads end after the requests that they are in. What waits is answered with 500."""
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for a thread or have one."""
+
+@final
+class StartResponse:
+    """``start_response``. Raises what PEP 3333 says: AssertionError for a second call without ``exc_info``, the error
+    of ``exc_info`` once the head was sent; TypeError and ValueError for what is no status and no header."""
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], None]: ...
+    def write(self, data: bytes) -> None: ...
+
+@final
+class WsgiInput:
+    """``wsgi.input``. Reading waits for the client; raises ConnectionResetError when it goes away."""
+
+    def read(self, size: int | None = None, /) -> bytes: ...
+    def readline(self, size: int | None = None, /) -> bytes: ...
+    def readlines(self, hint: int | None = None, /) -> list[bytes]: ...
+    def __iter__(self) -> WsgiInput: ...
+    def __next__(self) -> bytes: ...
 
 @final
 class NativeRoutes:

@@ -24,7 +24,7 @@ from pytest_fastr.load.request import QueryValue
 from pytest_fastr.load.shape import check_rate
 from pytest_fastr.mount import AppRef, Launch, ServerProcess
 from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import check_asgi
+from pytest_fastr.mount.target import check_app
 from pytest_fastr.perf_load import PerfLoad
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
@@ -158,7 +158,7 @@ def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
             'no application to test: set `app = "module:attr"` in [tool.pytest-fastr], write a fixture `perf_app`, '
             'or mark the test with @pytest.mark.perf(app="module:attr")'
         )
-    target = AppRef.parse(app) if isinstance(app, str) else check_asgi(app, "the application of `perf_app`")
+    target = AppRef.parse(app) if isinstance(app, str) else check_app(app, "the application of `perf_app`")
     # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
     path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
     launch = Launch(

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="python -m pytest_fastr.serve",
-        description="Serve an ASGI application with pytest-fastr's engine.",
+        description="Serve an ASGI or WSGI application with pytest-fastr's engine.",
     )
     made.add_argument("app", help="module:attr, or module:factory() for a function that makes the application")
     made.add_argument("--host", default="127.0.0.1")
@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     made.add_argument("--mount", choices=("auto", "asgi", "native"), default="auto",
                       help="native: compiled routes of a FastAPI application; auto: for FastrAPI")  # fmt: skip
-    made.add_argument("--threads", type=_threads, metavar="N", help="pool for native handlers that block")
+    made.add_argument("--interface", choices=("auto", "asgi", "wsgi"), default="auto", help="the application's kind")
+    made.add_argument("--threads", type=_threads, metavar="N", help="for WSGI, and for native handlers that block")
     made.add_argument("--drain-timeout", type=float, default=10.0, metavar="SECONDS")
     made.add_argument("--path", action="append", default=[], metavar="DIR", help="put before the import path")
     made.add_argument("--moved", nargs=2, metavar=("CHECKOUT", "COPY"), help="import the checkout's code from the copy")
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limits=dict(args.limit),
         mount=args.mount,
         threads=args.threads,
+        interface=args.interface,
     )
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
     asked = args.log_level or args.log_format or args.access_log

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pytest_fastr.mount import AppRef, Launch, ServerProcess, fork, spawn_together
-from pytest_fastr.mount.asgi import AsgiApplication
+from pytest_fastr.mount import Application, AppRef, Launch, ServerProcess, fork, spawn_together
 
 FIRST_HASH_SEED = 1
 """The hash seed of epoch 0; the next ones follow. They are the same in every session: a process' cost depends on its
@@ -23,7 +22,7 @@ class AppSource:
     ``root``: the folder that its code must come from; None where that is not asked.
     """
 
-    app: AppRef | AsgiApplication
+    app: AppRef | Application
     launch: Launch
     root: Path | None = None
 

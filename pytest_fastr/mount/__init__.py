@@ -2,7 +2,17 @@
 
 from pytest_fastr.mount.process import Launch, ServerProcess, fork, spawn, spawn_together
 from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import AppRef
+from pytest_fastr.mount.target import Application, AppRef
 from pytest_fastr.mount.thread import Server
 
-__all__ = ["AppRef", "Launch", "ServeOptions", "Server", "ServerProcess", "fork", "spawn", "spawn_together"]
+__all__ = [
+    "AppRef",
+    "Application",
+    "Launch",
+    "ServeOptions",
+    "Server",
+    "ServerProcess",
+    "fork",
+    "spawn",
+    "spawn_together",
+]

@@ -14,10 +14,10 @@ from typing import Any
 from pytest_fastr import _native
 from pytest_fastr.errors import ConfigError, FastrError, PortInUseError
 from pytest_fastr.mount import handshake
-from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
 from pytest_fastr.mount.sampler import Recording
+from pytest_fastr.mount.target import Application
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -47,7 +47,7 @@ class ParentPipes:
 
 
 def run_server(
-    load: Callable[[], AsgiApplication],
+    load: Callable[[], Application],
     options: ServeOptions,
     pipes: ParentPipes,
     moved: Moved | None = None,

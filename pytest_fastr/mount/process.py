@@ -26,11 +26,10 @@ from typing import NoReturn
 from pytest_fastr import _native
 from pytest_fastr.errors import ForkError, MountError, StartupError
 from pytest_fastr.mount import handshake
-from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
 from pytest_fastr.mount.fork_safety import refuse_threads
 from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import AppRef
+from pytest_fastr.mount.target import Application, AppRef
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
@@ -311,7 +310,7 @@ def _begin(app: AppRef, launch: Launch) -> ServerProcess:
     return ServerProcess(popen.pid, channel, popen, options.drain_timeout)
 
 
-def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
+def fork(app: Application, launch: Launch) -> ServerProcess:
     """Forks this process and serves an application object from the child. Raises ForkError when threads run."""
     refuse_threads()
     channel = _Channel.open()
@@ -336,7 +335,7 @@ def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
     return server
 
 
-def _run_forked(app: AsgiApplication, launch: Launch, channel: _Channel) -> NoReturn:
+def _run_forked(app: Application, launch: Launch, channel: _Channel) -> NoReturn:
     """The forked child: leaves nothing of pytest behind it, and never returns into it."""
     code = 1
     try:

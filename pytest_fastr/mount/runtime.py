@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from pytest_fastr._native import Engine
 from pytest_fastr.config import MountKind
@@ -28,9 +28,8 @@ from pytest_fastr.mount.asgi import (
 from pytest_fastr.mount.lanes import native_side
 from pytest_fastr.mount.logs import forward_events
 from pytest_fastr.mount.loop import EngineEventLoop
-
-if TYPE_CHECKING:
-    from pytest_fastr.web.native import NativeSide
+from pytest_fastr.mount.target import Application, InterfaceKind, interface_of
+from pytest_fastr.mount.wsgi import WsgiApplication, WsgiRunner
 
 DRAIN_POLL_SECONDS = 0.01
 
@@ -41,7 +40,8 @@ class ServeOptions:
 
     ``mount``: "asgi" serves an application by its own code; "native" serves the routes of a FastAPI application from
     compiled lanes where that gives the same answers; "auto" does so for applications of pytest_fastr.web.FastrAPI.
-    ``threads`` is the size of the pool for native handlers that block, None for the default.
+    ``threads`` is the number of threads for native handlers that block and for WSGI, None for the default.
+    ``interface``: what kind of application it is; "auto" goes by what its call takes.
 
     ``port`` 0 takes a free one. ``root_path`` is put before every path, as for an application behind a proxy that
     strips it. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see ``_native.Engine``.
@@ -55,6 +55,7 @@ class ServeOptions:
     limits: Mapping[str, float] = field(default_factory=dict)
     mount: MountKind = "auto"
     threads: int | None = None
+    interface: InterfaceKind = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Address:
 class Runtime:
     """Serves an application on the calling thread until it is told to stop. Raises ConfigError for unknown limits."""
 
-    def __init__(self, app: AsgiApplication, options: ServeOptions) -> None:
+    def __init__(self, app: Application, options: ServeOptions) -> None:
         self._app = app
         self._options = options
         try:
@@ -140,15 +141,41 @@ class Runtime:
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._request_stop)
-        lifespan = Lifespan(self._app, self._options.lifespan)
+        kind = self._options.interface
+        if (interface_of(self._app) if kind == "auto" else kind) == "wsgi":
+            await self._serve_wsgi(cast(WsgiApplication, self._app), lambda: on_ready(address), self._stop, self._hurry)
+        else:
+            await self._serve_asgi(cast(AsgiApplication, self._app), lambda: on_ready(address), self._stop, self._hurry)
+
+    async def _serve_wsgi(
+        self, app: WsgiApplication, on_ready: Callable[[], None], stop: asyncio.Event, hurry: asyncio.Event
+    ) -> None:
+        """Its threads need nothing of the loop, which waits for the end."""
+        if self._options.mount == "native":
+            raise ConfigError('mount = "native" needs a FastAPI application, and this one is a WSGI application')
+        runner = WsgiRunner(app, self._options.root_path, self._options.threads)
+        try:
+            self._engine.mount_wsgi("", runner.workers)
+            self._listen()
+            on_ready()
+            await stop.wait()
+            await self._drain(hurry, lambda: runner.pending)
+        finally:
+            runner.close()
+
+    async def _serve_asgi(
+        self, app: AsgiApplication, on_ready: Callable[[], None], stop: asyncio.Event, hurry: asyncio.Event
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        lifespan = Lifespan(app, self._options.lifespan)
         startup = loop.create_task(lifespan.startup())
-        stopped = loop.create_task(self._stop.wait())
+        stopped = loop.create_task(stop.wait())
         await asyncio.wait({startup, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not startup.done():
             startup.cancel()
             raise StartupError("stopped before the application's start-up was complete")
         startup.result()
-        runner = RequestRunner(self._app, loop)
+        runner = RequestRunner(app, loop)
         template = {
             "type": "http",
             "asgi": ASGI_VERSION,
@@ -162,45 +189,48 @@ class Runtime:
             "root_path": self._options.root_path,
             "extensions": {"websocket.http.response": {}},
         }
-        native = native_side(self._app, self._options, runner, loop)
+        native = native_side(app, self._options, runner, loop)
         self._engine.mount_asgi(
             "", runner.start, loop.create_future, template, lifespan.state,
             root_path=self._options.root_path, websocket_template=websocket_template, native=native,
         )  # fmt: skip
         if native is not None:
             native.attach(self._engine)
+        self._listen()
+        on_ready()
+        await stopped
+        await self._drain(hurry, lambda: len(runner.tasks) + (0 if native is None else native.pending))
+        await runner.cancel()
+        if native is not None:
+            native.close()
+        await _unless(hurry, lifespan.shutdown())
+
+    def _listen(self) -> None:
         try:
             self._engine.listen()
         except OSError as error:
             raise _bind_error(error, self._options) from error
-        on_ready(address)
-        await stopped
-        await self._drain(runner, self._hurry, native)
-        if native is not None:
-            native.close()
-        await _unless(self._hurry, lifespan.shutdown())
 
-    async def _drain(self, runner: RequestRunner, hurry: asyncio.Event, native: NativeSide | None) -> None:
-        """Finishes requests in flight, for at most the drain timeout."""
+    async def _drain(self, hurry: asyncio.Event, pending: Callable[[], int]) -> None:
+        """Finishes requests in flight, of which ``pending`` are not answered, for at most the drain timeout."""
         self._engine.drain()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.drain_timeout
-        if runner.tasks:
+        if count := pending():
             logger.warning(
                 "drain: waiting for %d requests, at most %g s; a second signal cuts them off",
-                len(runner.tasks), self._options.drain_timeout,
+                count, self._options.drain_timeout,
             )  # fmt: skip
-        while self._engine.open_connections() or runner.tasks or (native is not None and native.pending):
+        while self._engine.open_connections() or pending():
             if hurry.is_set() or loop.time() >= deadline:
                 logger.warning(
                     "drain: %d connections and %d requests are cut off %s",
-                    self._engine.open_connections(), len(runner.tasks),
+                    self._engine.open_connections(), pending(),
                     "on request" if hurry.is_set() else f"after {self._options.drain_timeout:g} s",
                 )  # fmt: skip
                 break
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         self._engine.abort()
-        await runner.cancel()
 
 
 async def _unless(hurry: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

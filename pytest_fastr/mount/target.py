@@ -7,10 +7,14 @@ import importlib
 import inspect
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pytest_fastr.errors import AppImportError
 from pytest_fastr.mount.asgi import AsgiApplication
+from pytest_fastr.mount.wsgi import WsgiApplication
+
+Application = AsgiApplication | WsgiApplication
+InterfaceKind = Literal["auto", "asgi", "wsgi"]
 
 _FORM = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attr>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\))?")
 
@@ -37,7 +41,7 @@ class AppRef:
     def __str__(self) -> str:
         return f"{self.module}:{self.attr}{'()' if self.factory else ''}"
 
-    def load(self) -> AsgiApplication:
+    def load(self) -> Application:
         """Imports the application. Raises AppImportError with the reason."""
         value = self._attribute(self._import())
         if self.factory:
@@ -47,7 +51,7 @@ class AppRef:
                 value = value()
             except Exception as error:
                 raise AppImportError(f"{self}: the factory raised {type(error).__name__}: {error}") from error
-        return check_asgi(value, str(self))
+        return check_app(value, str(self))
 
     def _import(self) -> Any:
         try:
@@ -73,17 +77,30 @@ class AppRef:
         return value
 
 
-def check_asgi(app: Any, name: str) -> AsgiApplication:
-    """Returns ``app`` if it is an ASGI 3 application. Raises AppImportError with what it seems to be instead."""
+def check_app(app: Any, name: str) -> Application:
+    """Returns ``app`` if it may be an application. Raises AppImportError with what it seems to be instead."""
     if not callable(app):
         raise AppImportError(f"{name} is an object of type {type(app).__name__}, not an application")
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
-        return app  # type: ignore[no-any-return]
-    if hasattr(app, "wsgi_app") or _parameters(app) == 2:
-        raise AppImportError(f"{name} looks like a WSGI application; only ASGI applications can be mounted so far")
-    if _parameters(app) == 0:
-        raise AppImportError(f"{name} looks like a factory: write '{name}()' so that it is called")
+    if not _is_coroutine_function(app):
+        if _parameters(app) == 0:
+            raise AppImportError(f"{name} looks like a factory: write '{name}()' so that it is called")
+        if _parameters(app) == 1:
+            raise AppImportError(
+                f"{name} takes one argument: applications take (scope, receive, send), those of WSGI (environ, "
+                "start_response); one of ASGI 2 can be wrapped by asgiref's guarantee_single_callable"
+            )
     return app  # type: ignore[no-any-return]
+
+
+def interface_of(app: Any) -> Literal["asgi", "wsgi"]:
+    """By what it is called with: WSGI takes ``(environ, start_response)``. ASGI where that cannot be told."""
+    if _is_coroutine_function(app):
+        return "asgi"
+    return "wsgi" if hasattr(app, "wsgi_app") or _parameters(app) == 2 else "asgi"
+
+
+def _is_coroutine_function(app: Any) -> bool:
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
 
 
 def _parameters(app: Any) -> int | None:

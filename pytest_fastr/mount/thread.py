@@ -9,24 +9,24 @@ from types import TracebackType
 
 from pytest_fastr.config import MountKind
 from pytest_fastr.errors import MountError
-from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions
-from pytest_fastr.mount.target import AppRef
+from pytest_fastr.mount.target import Application, AppRef, InterfaceKind
 
 
 class Server:
-    """Serves an ASGI application from a thread of the current process.
+    """Serves an application from a thread of the current process.
 
     Closures, monkeypatches and ``dependency_overrides`` are those of the test, since it is the same process. Any number
     may run at once. For measuring use the ``perf`` fixture: a thread shares the interpreter with the test.
 
     Args:
-        app: an ASGI application, or ``"module:attr"`` (``"module:factory()"`` calls a factory).
+        app: an ASGI or WSGI application, or ``"module:attr"`` (``"module:factory()"`` calls a factory).
         port: 0 takes a free one; the real one is in :attr:`url`.
         lifespan: run the application's start-up and shutdown.
         root_path: as for an application behind a proxy that strips this prefix.
         mount: "asgi", or "native" for the compiled routes of a FastAPI application; "auto" is native for FastrAPI.
-        threads: how many threads native handlers with run="pool" have; None for the default.
+        interface: "asgi" or "wsgi"; "auto" goes by what the application takes.
+        threads: how many threads serve WSGI, or native handlers with run="pool"; None for the default.
         limits: limits of the engine, such as ``{"max_connections": 1000, "header_timeout": 5.0}``.
         startup_timeout: seconds that start-up may take.
 
@@ -36,13 +36,14 @@ class Server:
 
     def __init__(
         self,
-        app: AsgiApplication | str,
+        app: Application | str,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         lifespan: bool = True,
         root_path: str = "",
         mount: MountKind = "auto",
+        interface: InterfaceKind = "auto",
         threads: int | None = None,
         limits: Mapping[str, float] | None = None,
         startup_timeout: float = 30.0,
@@ -55,6 +56,7 @@ class Server:
             lifespan="auto" if lifespan else "off",
             drain_timeout=5.0,
             mount=mount,
+            interface=interface,
             threads=threads,
             limits=limits or {},
         )

@@ -15,6 +15,7 @@ use pyo3::types::PyDict;
 use crate::asgi::{AsgiApp, Batch, Dispatched};
 use crate::logs;
 use crate::web::{NativeApp, NativeRoutes};
+use crate::wsgi::WsgiWorkers;
 
 /// One server on one asyncio loop.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -152,6 +153,13 @@ impl Engine {
         };
         self.router
             .mount(prefix, Arc::new(app).handle())
+            .map_err(engine_error)
+    }
+
+    /// Serves a WSGI application under a prefix, by the threads that work for it.
+    fn mount_wsgi(&self, prefix: &str, workers: &Bound<'_, WsgiWorkers>) -> PyResult<()> {
+        self.router
+            .mount(prefix, workers.get().handle())
             .map_err(engine_error)
     }
 

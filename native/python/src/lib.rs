@@ -11,6 +11,7 @@ mod load;
 mod logs;
 mod stats;
 mod web;
+mod wsgi;
 
 #[pyo3::pymodule]
 mod _native {
@@ -43,6 +44,8 @@ mod _native {
         classify_route, is_simple_path, note_collection, read_json, write_json, CallDone, Metrics,
         NativeRoute, NativeRoutes, PoolCall,
     };
+    #[pymodule_export]
+    use crate::wsgi::{StartResponse, WsgiInput, WsgiWorkers};
 
     /// Compiled without optimisation: nothing that this build measures means anything.
     #[pymodule_export]
