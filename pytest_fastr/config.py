@@ -116,6 +116,10 @@ class Config:
     """Added to the environment of the server process."""
     mount: MountKind = "auto"
     """How the app becomes a server."""
+    interface: Literal["auto", "asgi", "wsgi"] = "auto"
+    """What kind of application it is; `auto` goes by what its call takes."""
+    threads: int | None = None
+    """How many threads serve WSGI, or native handlers that block; None for the default."""
     budget_s: float = 600.0
     """How long a session may measure (key `budget`)."""
     against: AgainstConfig = field(default_factory=AgainstConfig)
@@ -347,6 +351,8 @@ _KEYS = (
     _Key("warmup_max", "warmup_max_s", parse_duration),
     _Key("env", "env", _environment),
     _Key("mount", "mount", _choice("auto", "asgi", "native")),
+    _Key("interface", "interface", _choice("auto", "asgi", "wsgi")),
+    _Key("threads", "threads", parse_count),
     _Key("budget", "budget_s", parse_duration),
     _Key("against", "against", _against),
 )

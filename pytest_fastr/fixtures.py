@@ -163,7 +163,9 @@ def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
     path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
     launch = Launch(
         # Nothing is in flight when a measured server is ended: what still runs then hangs.
-        options=ServeOptions(drain_timeout=DRAIN_SECONDS, mount=config.mount),
+        options=ServeOptions(
+            drain_timeout=DRAIN_SECONDS, mount=config.mount, threads=config.threads, interface=config.interface
+        ),
         env=config.env,
         path=path,
         startup_timeout=config.startup_timeout_s,

@@ -52,6 +52,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     request_timeout = 1.5
     warmup_max = 1
     mount = "asgi"
+    interface = "wsgi"
+    threads = 2
     [tool.pytest-fastr.env]
     DATABASE_URL = "sqlite://"
     """
@@ -71,6 +73,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         warmup_max_s=1.0,
         env={"DATABASE_URL": "sqlite://"},
         mount="asgi",
+        interface="wsgi",
+        threads=2,
     )
 
 

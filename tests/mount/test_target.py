@@ -47,7 +47,6 @@ def test_an_application_is_loaded(text: str) -> None:
     ("trouble:number()", "'number' is a int, not a factory; drop the"),
     ("trouble:make", r"looks like a factory: write 'trouble:make\(\)'"),
     ("trouble:make_nothing()", "the factory raised LookupError: no settings"),
-    ("trouble:wsgi", "looks like a WSGI application"),
     ("trouble:hangs()", "the factory raised TypeError"),
 ])  # fmt: skip
 def test_what_cannot_be_loaded_says_why(text: str, message: str) -> None:

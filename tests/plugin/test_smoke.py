@@ -184,3 +184,25 @@ def test_a_threaded_process_cannot_fork_an_object_and_says_the_way_out(project: 
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*do not survive a fork*busy-bee*module:attr*"])
+
+
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["PATH_INFO"].encode()]
+"""
+
+
+def test_a_wsgi_application_is_tested_like_any_other(project: Project) -> None:
+    project.write("shop.py", WSGI)
+    project.test('def test_items(perf):\n    assert perf.get("/items").status == 200\n')
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_wsgi_application_is_measured_like_any_other(project: Project) -> None:
+    project.write("shop.py", WSGI)
+    project.test('def test_items(perf):\n    perf.get("/items")\n')
+    result, tests = project.results()
+    result.assert_outcomes(passed=1)
+    assert tests[0]["verdict"] == "new"
+    assert tests[0]["rps"] > 0
