@@ -110,6 +110,13 @@ class Engine:
     def set_native_routes(self, routes: NativeRoutes) -> None:
         """Has these routes take the place of those of the native side."""
 
+    def bind_unix(self, path: str) -> None:
+        """Binds a Unix socket, in place of :meth:`bind`. One that a server left behind is replaced. Raises OSError."""
+
+    def adopt(self, fd: int) -> None:
+        """Serves a connection that another process has accepted; the descriptor is the engine's from here on. After
+        :meth:`listen`. Raises OSError."""
+
     def mount_wsgi(self, prefix: str, workers: WsgiWorkers) -> None:
         """Serves a WSGI application under a prefix; websockets are denied. Raises ValueError for one that is taken."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from pytest_fastr import load_command, routes_command, selftest_command
+from pytest_fastr import load_command, routes_command, selftest_command, serve
 from pytest_fastr.errors import ConfigError, FastrError, LoadError
 from pytest_fastr.gate.profile import detect, render_profile
 
@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     selftest = commands.add_parser("selftest", help="try the gate on this machine: red for a slowdown, green for none")
     selftest_command.add_arguments(selftest)
     selftest.set_defaults(run=selftest_command.run)
+    serving = commands.add_parser("serve", help="serve an application with the engine that measures it")
+    serve.add_arguments(serving)
+    serving.set_defaults(run=serve.run)
     routes = commands.add_parser("routes", help="say which routes of an app the engine serves natively, and why not")
     routes_command.add_arguments(routes)
     routes.set_defaults(run=routes_command.run)

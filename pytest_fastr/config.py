@@ -120,6 +120,8 @@ class Config:
     """What kind of application it is; `auto` goes by what its call takes."""
     threads: int | None = None
     """How many threads serve WSGI, or native handlers that block; None for the default."""
+    workers: int = 1
+    """Processes that serve the app."""
     budget_s: float = 600.0
     """How long a session may measure (key `budget`)."""
     against: AgainstConfig = field(default_factory=AgainstConfig)
@@ -353,6 +355,7 @@ _KEYS = (
     _Key("mount", "mount", _choice("auto", "asgi", "native")),
     _Key("interface", "interface", _choice("auto", "asgi", "wsgi")),
     _Key("threads", "threads", parse_count),
+    _Key("workers", "workers", parse_count),
     _Key("budget", "budget_s", parse_duration),
     _Key("against", "against", _against),
 )

@@ -159,12 +159,20 @@ def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
             'or mark the test with @pytest.mark.perf(app="module:attr")'
         )
     target = AppRef.parse(app) if isinstance(app, str) else check_app(app, "the application of `perf_app`")
+    if config.workers > 1 and not isinstance(app, str):
+        raise ConfigError(
+            'workers: an application object of this process has one; name the app as "module:attr" to have more'
+        )
     # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
     path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
     launch = Launch(
         # Nothing is in flight when a measured server is ended: what still runs then hangs.
         options=ServeOptions(
-            drain_timeout=DRAIN_SECONDS, mount=config.mount, threads=config.threads, interface=config.interface
+            drain_timeout=DRAIN_SECONDS,
+            mount=config.mount,
+            threads=config.threads,
+            interface=config.interface,
+            workers=config.workers,
         ),
         env=config.env,
         path=path,

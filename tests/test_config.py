@@ -54,6 +54,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     mount = "asgi"
     interface = "wsgi"
     threads = 2
+    workers = 3
     [tool.pytest-fastr.env]
     DATABASE_URL = "sqlite://"
     """
@@ -75,6 +76,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         mount="asgi",
         interface="wsgi",
         threads=2,
+        workers=3,
     )
 
 

@@ -6,7 +6,7 @@ import atexit
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
 from pytest_fastr.mount.sampler import Recording
 from pytest_fastr.mount.target import Application
+from pytest_fastr.mount.workers import run_workers
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -60,13 +61,7 @@ def run_server(
     time between being ready and being told to stop. ``logging_to`` sets up logging once the application is loaded,
     which may have set up its own.
     """
-    if pipes.ready is not None:
-        os.set_inheritable(pipes.ready, False)
-    if pipes.lifeline is not None:
-        os.set_inheritable(pipes.lifeline, False)
-        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS, _own_mark())
-        # Registered before the application's own clean-up, so that it runs after it.
-        atexit.register(end_own_family)
+    _take(pipes)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     told = False
     recording = Recording(sample) if sample is not None else None
@@ -76,11 +71,12 @@ def run_server(
         if recording is not None:
             recording.begin()
         if pipes.ready is None:
-            print(f"serving on {address.url} (Ctrl-C stops)", file=sys.stderr)
+            _say_ready(address)
             return
         ready = handshake.Ready(
             host=address.host,
             port=address.port,
+            path=address.path,
             pid=os.getpid(),
             app_file=source_file(app),
             tracing=tracing_tool(),
@@ -96,19 +92,59 @@ def run_server(
             logging_to()
         Runtime(app, options).run(tell_ready, signals=True)
     except FastrError as error:
-        if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):
-            sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
-        print(f"pytest-fastr: {error}", file=sys.stderr, flush=True)
-        # Last, since the parent quotes the log when it hears of it.
-        if pipes.ready is not None and not told:
-            handshake.send_error(pipes.ready, error)
-        if isinstance(error, ConfigError):
-            return EXIT_USAGE
-        return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
+        return _report(error, None if told else pipes.ready)
     finally:
         if recording is not None:
             recording.end()
     return 0
+
+
+def run_supervisor(command: Sequence[str], options: ServeOptions, pipes: ParentPipes) -> int:
+    """Serves with several workers, each started by ``command``, until told to stop. Returns the exit code."""
+    _take(pipes)
+    told = False
+
+    def tell_ready(ready: handshake.Ready) -> None:
+        nonlocal told
+        if pipes.ready is None:
+            _say_ready(ready.address)
+            return
+        told = True
+        handshake.send_ready(pipes.ready, ready)
+
+    try:
+        run_workers(command, options, tell_ready)
+    except FastrError as error:
+        return _report(error, None if told else pipes.ready)
+    return 0
+
+
+def _take(pipes: ParentPipes) -> None:
+    """Makes this process end with its parent."""
+    if pipes.ready is not None:
+        os.set_inheritable(pipes.ready, False)
+    if pipes.lifeline is not None:
+        os.set_inheritable(pipes.lifeline, False)
+        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS, _own_mark())
+        # Registered before the application's own clean-up, so that it runs after it.
+        atexit.register(end_own_family)
+
+
+def _say_ready(address: Address) -> None:
+    print(f"serving on {address.url} (Ctrl-C stops)", file=sys.stderr)
+
+
+def _report(error: FastrError, ready: int | None) -> int:
+    """Says what went wrong, to the parent too when it waits. Returns the exit code."""
+    if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):
+        sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
+    print(f"pytest-fastr: {error}", file=sys.stderr, flush=True)
+    # Last, since the parent quotes the log when it hears of it.
+    if ready is not None:
+        handshake.send_error(ready, error)
+    if isinstance(error, ConfigError):
+        return EXIT_USAGE
+    return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
 
 
 def end_own_family() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pytest_fastr import errors
@@ -27,13 +27,18 @@ class Ready:
     app_file: str | None
     tracing: str | None
     debug_build: bool
+    path: str = ""
     strays: tuple[str, ...] = ()
     """Files of the checkout that a server which runs from a copy of it has imported all the same."""
+
+    def at(self, address: Address, pid: int) -> Ready:
+        """The same of another process, which answers at this address."""
+        return replace(self, host=address.host, port=address.port, path=address.path, pid=pid)
 
     @property
     def address(self) -> Address:
         """Where it listens."""
-        return Address(self.host, self.port)
+        return Address(self.host, self.port, self.path)
 
 
 def send_ready(fd: int, ready: Ready) -> None:

@@ -275,9 +275,8 @@ def _begin(app: AppRef, launch: Launch) -> ServerProcess:
     channel = _Channel.open()
     command = [
         launch.python, "-m", "pytest_fastr.serve", str(app),
-        "--host", options.host, "--port", str(options.port),
-        "--root-path", options.root_path, "--lifespan", options.lifespan, "--mount", options.mount,
-        "--drain-timeout", str(options.drain_timeout),
+        "--host", options.host, "--port", str(options.port), "--workers", str(options.workers),
+        *options.arguments(),
         "--ready-fd", str(channel.ready_write), "--lifeline-fd", str(channel.lifeline_read),
     ]  # fmt: skip
     for entry in launch.path:
@@ -288,10 +287,6 @@ def _begin(app: AppRef, launch: Launch) -> ServerProcess:
         command += ["--chdir", launch.cwd]
     if launch.sample is not None:
         command += ["--sample", launch.sample]
-    if options.threads is not None:
-        command += ["--threads", str(options.threads)]
-    for name, value in options.limits.items():
-        command += ["--limit", f"{name}={value}"]
     try:
         popen = subprocess.Popen(
             command,

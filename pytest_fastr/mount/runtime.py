@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from pytest_fastr.mount.target import Application, InterfaceKind, interface_of
 from pytest_fastr.mount.wsgi import WsgiApplication, WsgiRunner
 
 DRAIN_POLL_SECONDS = 0.01
+CONNECTIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class ServeOptions:
     compiled lanes where that gives the same answers; "auto" does so for applications of pytest_fastr.web.FastrAPI.
     ``threads`` is the number of threads for native handlers that block and for WSGI, None for the default.
     ``interface``: what kind of application it is; "auto" goes by what its call takes.
+
+    ``uds`` is the path of a Unix socket, in place of host and port. ``workers`` is the number of processes; one of
+    several gets its connections through ``connections_fd``, a socket whose other end accepts them.
 
     ``port`` 0 takes a free one. ``root_path`` is put before every path, as for an application behind a proxy that
     strips it. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see ``_native.Engine``.
@@ -56,6 +61,21 @@ class ServeOptions:
     mount: MountKind = "auto"
     threads: int | None = None
     interface: InterfaceKind = "auto"
+    uds: str | None = None
+    workers: int = 1
+    connections_fd: int | None = None
+
+    def arguments(self) -> list[str]:
+        """The options of ``python -m pytest_fastr.serve`` for one process that serves like this."""
+        arguments = [
+            "--root-path", self.root_path, "--lifespan", self.lifespan, "--mount", self.mount,
+            "--interface", self.interface, "--drain-timeout", str(self.drain_timeout),
+        ]  # fmt: skip
+        if self.threads is not None:
+            arguments += ["--threads", str(self.threads)]
+        for name, value in self.limits.items():
+            arguments += ["--limit", f"{name}={value}"]
+        return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,8 @@ class Address:
 
     host: str
     port: int
+    path: str = ""
+    """Of a Unix socket, which has neither."""
 
     @property
     def netloc(self) -> str:
@@ -73,8 +95,8 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The base URL, without a trailing slash."""
-        return f"http://{self.netloc}"
+        """The base URL, without a trailing slash; ``unix:PATH`` for a Unix socket."""
+        return f"unix:{self.path}" if self.path else f"http://{self.netloc}"
 
 
 class Runtime:
@@ -129,11 +151,15 @@ class Runtime:
 
     def _bind(self) -> Address:
         options = self._options
+        if options.connections_fd is not None:
+            return Address("", 0)  # the process that accepts knows better
         try:
-            host, port = self._engine.bind(options.host, options.port)
+            if options.uds is not None:
+                self._engine.bind_unix(options.uds)
+                return Address("", 0, options.uds)
+            return Address(*self._engine.bind(options.host, options.port))
         except OSError as error:
             raise _bind_error(error, options) from error
-        return Address(host, port)
 
     async def _serve(self, address: Address, on_ready: Callable[[Address], None], signals: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -210,6 +236,23 @@ class Runtime:
             self._engine.listen()
         except OSError as error:
             raise _bind_error(error, self._options) from error
+        if self._options.connections_fd is not None:
+            channel = socket.socket(fileno=self._options.connections_fd)
+            channel.setblocking(False)
+            asyncio.get_running_loop().add_reader(channel, self._take_connections, channel)
+
+    def _take_connections(self, channel: socket.socket) -> None:
+        """Serves what was accepted for this process. The end of it is a request to stop."""
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            while True:
+                data, descriptors, _, _ = socket.recv_fds(channel, CONNECTIONS_AT_ONCE, CONNECTIONS_AT_ONCE)
+                for descriptor in descriptors:
+                    self._engine.adopt(descriptor)
+                if not data:
+                    asyncio.get_running_loop().remove_reader(channel)
+                    channel.close()
+                    self._request_stop()
+                    return
 
     async def _drain(self, hurry: asyncio.Event, pending: Callable[[], int]) -> None:
         """Finishes requests in flight, of which ``pending`` are not answered, for at most the drain timeout."""
@@ -246,6 +289,8 @@ async def _unless(hurry: asyncio.Event, work: Coroutine[Any, Any, None]) -> None
 
 
 def _bind_error(error: OSError, options: ServeOptions) -> PortInUseError | StartupError:
+    if error.errno == errno.EADDRINUSE and options.uds is not None:
+        return PortInUseError(f"{options.uds} is served by another process; choose another path")
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(
             f"port {options.port} on {options.host} is taken by another process; choose another, or 0 for a free one"

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::{poll_fn, Future};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{pin, Pin};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
@@ -19,12 +18,12 @@ use hyper::service::Service;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::activity::{Activity, Ending, Phase};
 use crate::body::{known, refusal, Pump, ResponseBody};
 use crate::events::{is_access_logged, log_access, tell};
 use crate::router::Routed;
+use crate::stream::{Address, Stream};
 use crate::websocket_handshake::{
     accept_key, asks_for_websocket, handshake_refusal, Handshake, Upgrade,
 };
@@ -46,12 +45,11 @@ pub(crate) struct Shared {
 }
 
 /// Serves one connection until it ends, for whatever reason.
-pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, activity: Arc<Activity>) {
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, activity: Arc<Activity>) {
+    let Some((peer, local)) = stream.addresses() else {
         return;
     };
-    // Without it a response in two writes waits for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
+    stream.set_nodelay();
     let limits = &shared.limits;
     let max_head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
     let service = ConnectionService {
@@ -134,13 +132,13 @@ async fn until_killed(activity: &Activity, mut poll: impl FnMut(&mut Context<'_>
 struct ConnectionService {
     shared: Arc<Shared>,
     activity: Arc<Activity>,
-    peer: SocketAddr,
-    local: SocketAddr,
+    peer: Address,
+    local: Address,
 }
 
 impl ConnectionService {
     fn refuse(&self, parts: &Parts, status: StatusCode) -> Respond {
-        let (method, path, client) = (parts.method.as_str(), parts.uri.path(), self.peer);
+        let (method, path, client) = (parts.method.as_str(), parts.uri.path(), &self.peer);
         let number = u64::from(status.as_u16());
         tell!(self.shared.turn, INFO, method, path, status = number, %client, "request refused");
         Respond::Ready(Some(refusal(status, self.activity.clone())))
@@ -166,7 +164,13 @@ impl Service<Request<Incoming>> for ConnectionService {
                 *response.headers_mut() = route.headers.clone();
                 if is_access_logged() {
                     let status = route.status.as_u16();
-                    log_access(&parts.method, &parts.uri, status, Duration::ZERO, self.peer);
+                    log_access(
+                        &parts.method,
+                        &parts.uri,
+                        status,
+                        Duration::ZERO,
+                        &self.peer,
+                    );
                     self.shared.turn.request();
                 }
                 return Respond::Ready(Some(response));
@@ -200,8 +204,8 @@ impl Service<Request<Incoming>> for ConnectionService {
             uri: parts.uri,
             version: parts.version,
             headers: parts.headers,
-            peer: self.peer,
-            local: self.local,
+            peer: self.peer.clone(),
+            local: self.local.clone(),
             mount,
         };
         let exchange = Exchange::new(head, self.shared.turn.clone(), limits.write_buffer_bytes);
@@ -311,7 +315,7 @@ impl Future for Respond {
 
 /// The socket, with an eye on progress.
 struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     activity: Arc<Activity>,
     /// The write side is shut down.
     closing: bool,

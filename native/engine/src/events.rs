@@ -1,13 +1,12 @@
 //! What the engine tells of itself, as events of `tracing`. Nobody listening costs a comparison each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
 
 use crate::metrics::RouteMetrics;
-use crate::{RequestHead, TurnEnd};
+use crate::{Address, RequestHead, TurnEnd};
 
 /// The target of events about connections and about requests that the engine refuses.
 pub const ENGINE_TARGET: &str = "pytest_fastr.engine";
@@ -68,7 +67,7 @@ impl Observed {
             route.record(&head.method, status, took);
         }
         if self.logged {
-            log_access(&head.method, &head.uri, status, took, head.peer);
+            log_access(&head.method, &head.uri, status, took, &head.peer);
             turn.request();
         }
     }
@@ -79,13 +78,7 @@ pub(crate) fn is_access_logged() -> bool {
 }
 
 /// One line of the access log.
-pub(crate) fn log_access(
-    method: &Method,
-    uri: &Uri,
-    status: u16,
-    took: Duration,
-    peer: SocketAddr,
-) {
+pub(crate) fn log_access(method: &Method, uri: &Uri, status: u16, took: Duration, peer: &Address) {
     tracing::info!(
         target: ACCESS_TARGET,
         method = method.as_str(),

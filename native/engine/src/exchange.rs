@@ -4,7 +4,6 @@
 //! meet in a small mutex that is never held across a wait. What the application does reaches the connection at the
 //! start of the next turn, through [`TurnEnd`], so that answering costs no system call of its own.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use crate::events::Observed;
 use crate::pieces::Pieces;
 use crate::response_headers::response_headers;
-use crate::{Mount, ResponseError, RouteMetrics, TurnEnd};
+use crate::{Address, Mount, ResponseError, RouteMetrics, TurnEnd};
 
 /// Everything of a request but its body.
 #[derive(Debug)]
@@ -29,9 +28,9 @@ pub struct RequestHead {
     /// Header fields, names in lower case.
     pub headers: HeaderMap,
     /// The client's address.
-    pub peer: SocketAddr,
+    pub peer: Address,
     /// The address that the client connected to.
-    pub local: SocketAddr,
+    pub local: Address,
     /// The mount that the request was routed to.
     pub mount: Arc<Mount>,
 }

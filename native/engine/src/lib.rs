@@ -28,6 +28,7 @@ mod response_headers;
 mod router;
 mod routes;
 mod server;
+mod stream;
 mod values;
 mod websocket;
 mod websocket_handshake;
@@ -47,6 +48,7 @@ pub use reactor::{Reactor, Turn, TurnEnd};
 pub use router::{ConstantRoute, Routed, Router};
 pub use routes::{Captures, Found, RouteTable};
 pub use server::Server;
+pub use stream::Address;
 pub use values::{below_root, decode_path, Given, Param, Reading, Scalar, Source, Unsure, Value};
 pub use websocket::{Message, SocketEvent, SocketFinish, SocketStage, WebSocket};
 

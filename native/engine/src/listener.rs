@@ -1,9 +1,15 @@
-//! A bound TCP socket that does not accept yet, so that a taken port is known before the application starts.
+//! A bound socket that does not accept yet, so that a taken port is known before the application starts.
 
-use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
 
+use crate::stream::{Address, Stream};
 use crate::EngineError;
 
 const BACKLOG: i32 = 2048;
@@ -12,7 +18,20 @@ const BACKLOG: i32 = 2048;
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    address: SocketAddr,
+    address: Address,
+    /// The Unix socket's file, removed in the end.
+    file: Option<SocketFile>,
+}
+
+/// A file that goes with its listener.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it, or put something else there: both are none of ours.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Listener {
@@ -22,8 +41,7 @@ impl Listener {
             host: host.to_owned(),
             source,
         };
-        let mut failure =
-            std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in (host, port).to_socket_addrs().map_err(resolve)? {
             match bind_one(address) {
                 Ok(socket) => {
@@ -32,7 +50,11 @@ impl Listener {
                         .ok()
                         .and_then(|local| local.as_socket())
                         .unwrap_or(address);
-                    return Ok(Self { socket, address });
+                    return Ok(Self {
+                        socket,
+                        address: Address::Tcp(address),
+                        file: None,
+                    });
                 }
                 Err(error) => failure = error,
             }
@@ -43,24 +65,64 @@ impl Listener {
         })
     }
 
-    /// The real address, with the real port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Binds a Unix socket. One that a server left behind is replaced, and one that is served is not.
+    pub fn bind_unix(path: &Path) -> Result<Self, EngineError> {
+        let bind = |source| EngineError::Bind {
+            address: path.display().to_string(),
+            source,
+        };
+        let socket = bind_file(path).map_err(bind)?;
+        Ok(Self {
+            socket,
+            address: Address::Unix(path.to_string_lossy().into_owned()),
+            file: Some(SocketFile(path.to_owned())),
+        })
     }
 
-    /// Starts to take connections.
-    pub(crate) fn listen(self) -> Result<StdListener, EngineError> {
+    /// The real address, with the real port.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Starts to take connections. To be called inside the runtime.
+    pub(crate) fn listen(self) -> Result<Accepting, EngineError> {
         let bind = |source| EngineError::Bind {
             address: self.address.to_string(),
             source,
         };
         self.socket.listen(BACKLOG).map_err(bind)?;
         self.socket.set_nonblocking(true).map_err(bind)?;
-        Ok(self.socket.into())
+        match self.file {
+            None => TcpListener::from_std(self.socket.into()).map(Accepting::Tcp),
+            Some(file) => UnixListener::from_std(self.socket.into())
+                .map(|listener| Accepting::Unix(listener, file)),
+        }
+        .map_err(EngineError::Runtime)
     }
 }
 
-fn bind_one(address: SocketAddr) -> std::io::Result<Socket> {
+/// A socket that takes connections.
+pub(crate) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[allow(dead_code)] SocketFile), // kept for its drop
+}
+
+impl Accepting {
+    pub(crate) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -75,4 +137,25 @@ fn bind_one(address: SocketAddr) -> std::io::Result<Socket> {
     }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+fn bind_file(path: &Path) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_behind(path) => {
+            std::fs::remove_file(path)?;
+            socket.bind(&address)?;
+        }
+        other => other?,
+    }
+    Ok(socket)
+}
+
+/// Whether a path is a socket that nobody listens on.
+fn is_left_behind(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
+    is_socket
+        && StdUnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -1,17 +1,20 @@
 //! Accepts connections and ends them.
 
 use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::activity::{Connections, Ending, SWEEP_INTERVAL};
 use crate::connection::{serve, Shared};
 use crate::events::tell;
+use crate::listener::Accepting;
+use crate::stream::Stream;
 use crate::{EngineError, Limits, Listener, Reactor, Router};
 
 /// How long accepting pauses when the process has no file descriptor left.
@@ -20,6 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A running server. It lives as long as its reactor takes turns; dropping it stops accepting.
 #[derive(Debug)]
 pub struct Server {
+    handle: Handle,
     shared: Arc<Shared>,
     connections: Arc<Connections>,
     draining: Arc<AtomicBool>,
@@ -28,10 +32,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to accept on `listener`; connections are served while `reactor` takes turns.
+    /// Serves connections while `reactor` takes turns: those that `listener` accepts, and those that are given to
+    /// [`Server::adopt`].
     pub fn start(
         reactor: &Reactor,
-        listener: Listener,
+        listener: Option<Listener>,
         router: Arc<Router>,
         limits: Limits,
     ) -> Result<Self, EngineError> {
@@ -42,26 +47,35 @@ impl Server {
         });
         let connections = Arc::new(Connections::default());
         let draining = Arc::new(AtomicBool::new(false));
-        let listener = listener.listen()?;
         let inside = reactor.handle().enter();
-        let listener = TcpListener::from_std(listener).map_err(EngineError::Runtime)?;
+        let accepting = listener.map(Listener::listen).transpose()?;
+        let accepting = accepting.map(|listener| {
+            tokio::spawn(accept(
+                listener,
+                shared.clone(),
+                connections.clone(),
+                draining.clone(),
+            ))
+        });
+        let sweeping = tokio::spawn(sweep(shared.clone(), connections.clone()));
         drop(inside);
-        let accepting = reactor.handle().spawn(accept(
-            listener,
-            shared.clone(),
-            connections.clone(),
-            draining.clone(),
-        ));
-        let sweeping = reactor
-            .handle()
-            .spawn(sweep(shared.clone(), connections.clone()));
         Ok(Self {
+            handle: reactor.handle().clone(),
             shared,
             connections,
             draining,
-            accepting: Mutex::new(Some(accepting)),
+            accepting: Mutex::new(accepting),
             sweeping,
         })
+    }
+
+    /// Serves a connection that another process has accepted.
+    pub fn adopt(&self, descriptor: OwnedFd) -> Result<(), EngineError> {
+        let _inside = self.handle.enter();
+        let stream = Stream::adopt(descriptor).map_err(EngineError::Runtime)?;
+        open(stream, &self.shared, &self.connections, &self.draining);
+        self.shared.turn.request();
+        Ok(())
     }
 
     /// Connections open now.
@@ -107,7 +121,7 @@ impl Drop for Server {
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: Accepting,
     shared: Arc<Shared>,
     connections: Arc<Connections>,
     draining: Arc<AtomicBool>,
@@ -128,8 +142,7 @@ async fn accept(
         })
         .await;
         match listener.accept().await {
-            Ok((stream, client)) => {
-                tell!(shared.turn, DEBUG, %client, open = connections.len() + 1, "connection accepted");
+            Ok(stream) => {
                 open(stream, &shared, &connections, &draining);
             }
             // A client that reset before it was accepted; a process without a free descriptor must not spin.
@@ -143,12 +156,19 @@ async fn accept(
 }
 
 fn open(
-    stream: TcpStream,
+    stream: Stream,
     shared: &Arc<Shared>,
     connections: &Arc<Connections>,
     draining: &AtomicBool,
 ) {
     let (id, activity) = connections.add();
+    tell!(
+        shared.turn,
+        DEBUG,
+        client = %stream.client(),
+        open = connections.len(),
+        "connection accepted"
+    );
     if draining.load(Ordering::Acquire) {
         activity.order(Ending::Drain);
     }

@@ -26,8 +26,8 @@ fn serve(reactor: &Reactor, app: Arc<dyn App>) -> (Server, SocketAddr) {
     let router = Arc::new(Router::new());
     router.mount("", app).unwrap();
     let listener = Listener::bind("127.0.0.1", 0).unwrap();
-    let address = listener.address();
-    let server = Server::start(reactor, listener, router, Limits::default()).unwrap();
+    let address = listener.address().tcp().unwrap();
+    let server = Server::start(reactor, Some(listener), router, Limits::default()).unwrap();
     (server, address)
 }
 

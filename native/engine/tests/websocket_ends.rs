@@ -442,9 +442,9 @@ fn a_reactor_that_is_dropped_tells_its_websockets_and_keeps_nothing() {
     let router = Arc::new(fastr_engine::Router::new());
     router.mount("", app).unwrap();
     let listener = fastr_engine::Listener::bind("127.0.0.1", 0).unwrap();
-    let address = listener.address();
+    let address = listener.address().tcp().unwrap();
     let server =
-        fastr_engine::Server::start(&reactor, listener, router, Limits::default()).unwrap();
+        fastr_engine::Server::start(&reactor, Some(listener), router, Limits::default()).unwrap();
     let mut client = Client::connect(address);
     client.send(HANDSHAKE);
     let socket = loop {

@@ -1,6 +1,7 @@
 //! `_native.Engine`: an engine driven by an asyncio loop through its selector.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,9 +119,16 @@ impl Engine {
 
     fn bind(&self, host: &str, port: u16) -> PyResult<(String, u16)> {
         let listener = Listener::bind(host, port).map_err(engine_error)?;
-        let address = listener.address();
+        let bound = listener.address().tcp();
         *lock(&self.listener) = Some(listener);
-        Ok((address.ip().to_string(), address.port()))
+        Ok(bound.map_or((host.to_owned(), port), |address| {
+            (address.ip().to_string(), address.port())
+        }))
+    }
+
+    fn bind_unix(&self, path: PathBuf) -> PyResult<()> {
+        *lock(&self.listener) = Some(Listener::bind_unix(&path).map_err(engine_error)?);
+        Ok(())
     }
 
     #[pyo3(signature = (
@@ -178,16 +186,27 @@ impl Engine {
             .map_err(engine_error)
     }
 
+    /// Serves from the next turn on: what the bound socket takes, if there is one, and what is adopted.
     fn listen(&self) -> PyResult<()> {
         let reactor = lock(&self.reactor);
         let reactor = reactor.as_ref().ok_or_else(closed)?;
-        let listener = lock(&self.listener)
-            .take()
-            .ok_or_else(|| PyRuntimeError::new_err("bind first"))?;
+        let listener = lock(&self.listener).take();
         let server = Server::start(reactor, listener, self.router.clone(), self.limits.clone())
             .map_err(engine_error)?;
         *lock(&self.server) = Some(server);
         Ok(())
+    }
+
+    /// Serves a connection that another process has accepted; the descriptor is the engine's from here on.
+    fn adopt(&self, fd: i32) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("not a file descriptor"));
+        }
+        // SAFETY: the caller gives the descriptor away.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(fd) };
+        self.with_server(|server| server.adopt(descriptor))
+            .ok_or_else(closed)?
+            .map_err(engine_error)
     }
 
     fn watch(&self, fd: i32) -> PyResult<()> {

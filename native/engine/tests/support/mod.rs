@@ -181,8 +181,9 @@ impl Served {
     pub(crate) fn routed(router: Arc<Router>, limits: Limits) -> Self {
         let mut reactor = Reactor::new().unwrap();
         let listener = Listener::bind("127.0.0.1", 0).unwrap();
-        let address = listener.address();
-        let server = Arc::new(Server::start(&reactor, listener, router.clone(), limits).unwrap());
+        let address = listener.address().tcp().unwrap();
+        let server =
+            Arc::new(Server::start(&reactor, Some(listener), router.clone(), limits).unwrap());
         let end = reactor.end();
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();

@@ -1,8 +1,6 @@
 //! The ASGI scope of an HTTP request.
 
-use std::net::SocketAddr;
-
-use fastr_engine::{RequestHead, Version};
+use fastr_engine::{Address, RequestHead, Version};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
@@ -70,8 +68,8 @@ pub(super) fn build_common_scope<'py>(
         headers.append(PyTuple::new(py, field)?)?;
     }
     scope.set_item(intern!(py, "headers"), headers)?;
-    scope.set_item(intern!(py, "client"), address(py, head.peer)?)?;
-    scope.set_item(intern!(py, "server"), address(py, head.local)?)?;
+    scope.set_item(intern!(py, "client"), address(py, &head.peer)?)?;
+    scope.set_item(intern!(py, "server"), address(py, &head.local)?)?;
     if let Some(state) = &app.state {
         scope.set_item(intern!(py, "state"), state.bind(py).copy()?)?;
     }
@@ -91,9 +89,17 @@ fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
     }
 }
 
-fn address<'py>(py: Python<'py>, address: SocketAddr) -> PyResult<Bound<'py, PyTuple>> {
-    let host = PyString::new(py, &address.ip().to_string()).into_any();
-    PyTuple::new(py, [host, address.port().into_pyobject(py)?.into_any()])
+/// A pair of host and port, or of path and None; None for an end that has no name.
+fn address<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
+    let (name, port) = match address {
+        Address::Tcp(address) => {
+            let host = PyString::new(py, &address.ip().to_string());
+            (host, address.port().into_pyobject(py)?.into_any())
+        }
+        Address::Unix(path) if path.is_empty() => return Ok(py.None().into_bound(py)),
+        Address::Unix(path) => (PyString::new(py, path), py.None().into_bound(py)),
+    };
+    Ok(PyTuple::new(py, [name.into_any(), port])?.into_any())
 }
 
 /// Decodes `%XX`; what is no UTF-8 afterwards becomes replacement characters, a stray `%` stays.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fastr_engine::{RequestHead, Version};
+use fastr_engine::{Address, RequestHead, Version};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::HeaderName;
 use pyo3::intern;
@@ -40,15 +40,24 @@ pub(super) fn build_environ<'py>(
         intern!(py, "HTTP/1.1")
     };
     environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
-    let (local, peer) = (head.local, head.peer);
-    environ.set_item(intern!(py, "SERVER_NAME"), local.ip().to_string())?;
-    environ.set_item(intern!(py, "SERVER_PORT"), local.port().to_string())?;
-    environ.set_item(intern!(py, "REMOTE_ADDR"), peer.ip().to_string())?;
-    environ.set_item(intern!(py, "REMOTE_PORT"), peer.port().to_string())?;
+    let (name, port) = named(&head.local, "localhost", "80");
+    environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+    environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+    let (name, port) = named(&head.peer, "", "");
+    environ.set_item(intern!(py, "REMOTE_ADDR"), name)?;
+    environ.set_item(intern!(py, "REMOTE_PORT"), port)?;
     for (name, value) in joined(head) {
         environ.set_item(variable(py, &name), latin1(py, &value))?;
     }
     Ok(environ)
+}
+
+/// Host and port; those given for a Unix socket, which has none.
+fn named(address: &Address, host: &str, port: &str) -> (String, String) {
+    match address {
+        Address::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+        Address::Unix(_) => (host.to_owned(), port.to_owned()),
+    }
 }
 
 /// Each header once, with the values of all its fields. Headers with an underscore are left out: in an environ they could
