@@ -82,6 +82,8 @@ class Goal:
     """What is replaced in the workload's name, and by what."""
     placements: tuple[str, ...] = ()
     """Where our row is from; the other one is then the row with one core."""
+    ours: tuple[str, ...] = ("ours-native", "ours-face")
+    """The rows that it is about."""
 
 
 SYNC = ("W1-sync", "W2-sync", "W3-sync")
@@ -105,6 +107,11 @@ GOALS = (
         "1.5 times as much on a second core, waiting handlers", ("W7",), "", least=1.5,
         placements=("2 server core(s)", "unpinned"),
     ),
+    Goal("2.5 times uvicorn, plain ASGI", ASYNC[:1], "asgi-uvicorn", least=2.5, ours=("ours-raw",)),
+    Goal("2.5 times granian, plain ASGI", ASYNC[:1], "asgi-granian", least=2.5, ours=("ours-raw",)),
+    Goal("1.5 times uvicorn, FastAPI by ASGI", ASYNC[:1] + SYNC[:1], "fastapi-uvicorn", least=1.5, ours=("ours-asgi",)),
+    Goal("1.3 times granian, FastAPI by ASGI", ASYNC[:1] + SYNC[:1], "fastapi-granian", least=1.3, ours=("ours-asgi",)),
+    Goal("1.3 times gunicorn (gthread), Flask", SYNC[:1], "flask-gunicorn", least=1.3, ours=("ours-flask",)),
 )  # fmt: skip
 
 

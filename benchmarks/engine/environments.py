@@ -15,6 +15,7 @@ from pathlib import Path
 PINS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("fastapi==0.165.0", "pydantic==2.14.4", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"),
     "granian": ("granian==2.8.7", "fastapi==0.165.0", "pydantic==2.14.4", "uvloop==0.23.0"),
+    "gunicorn": ("flask==3.1.3", "gunicorn==27.0.1"),
     "django-bolt": ("django-bolt==0.13.0", "pydantic==2.14.4"),
     "robyn": ("robyn==0.88.0", "pydantic==2.14.4"),
     "fastrapi": ("fastrapi==0.2.11", "pydantic==2.14.4"),

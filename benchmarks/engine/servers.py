@@ -35,6 +35,9 @@ HANDLERS = (
 WITHOUT_MODEL = tuple(kind for kind in HANDLERS if "model" not in kind)
 BODIES = tuple(kind for kind in HANDLERS if kind.startswith("W4"))
 RAW = ("W1-async", "W7")
+FLASK = ("W1-sync",)
+# As gunicorn's gthread has them.
+THREADS = "4"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,23 @@ def _serve(mount: str | None, face: bool = False) -> Callable[[Environments, Pla
         return Start(command, {"BENCH_FACE": "1"} if face else {}, own)
 
     return start
+
+
+def _own(app: str, *options: str) -> Callable[[Environments, Place], Start]:
+    def start(environments: Environments, place: Place) -> Start:
+        own = environments.own()
+        return Start([own.python, "-m", "pytest_fastr.serve", app, "--port", str(place.port), *options], {}, own)
+
+    return start
+
+
+def _gunicorn(environments: Environments, place: Place) -> Start:
+    peer = environments.get("gunicorn")
+    command = [
+        peer.python, "-m", "gunicorn", "flask_app:app", "-b", f"127.0.0.1:{place.port}", "-k", "gthread", "-w", "1",
+        "--threads", THREADS, "--keep-alive", "300", "--log-level", "warning",
+    ]  # fmt: skip
+    return Start(command, interpreter=peer)
 
 
 @lru_cache(maxsize=1)
@@ -159,6 +179,9 @@ SERVERS = [
     Server("ours-asgi", "pytest-fastr, FastAPI unmodified, mount asgi", HANDLERS, _serve("asgi")),
     Server("ours-native", "pytest-fastr, FastAPI unmodified, mount native", HANDLERS, _serve("native")),
     Server("ours-face", "pytest-fastr, its FastrAPI", HANDLERS, _serve(None, face=True)),
+    Server("ours-raw", "plain ASGI, pytest-fastr", RAW, _own("asgi_app:app")),
+    Server("ours-flask", "Flask, pytest-fastr (4 threads)", FLASK, _own("flask_app:app", "--threads", THREADS)),
+    Server("flask-gunicorn", "Flask, gunicorn (gthread, 4 threads)", FLASK, _gunicorn),
     Server("fastapi-uvicorn", "FastAPI, uvicorn (uvloop, httptools)", HANDLERS, _uvicorn("fastapi_app:app")),
     Server("fastapi-granian", "FastAPI, granian", HANDLERS, _granian("asgi", "fastapi_app:app")),
     Server("asgi-uvicorn", "plain ASGI, uvicorn (uvloop, httptools)", RAW, _uvicorn("asgi_app:app")),

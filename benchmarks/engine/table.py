@@ -20,7 +20,6 @@ from servers import SERVERS
 from workloads import WORKLOADS, Workload
 
 REFERENCES = ["nginx", "hyper-limit", "fastapi-uvicorn", "django-bolt", "django-bolt-msgspec", "robyn"]
-OURS = ("ours-native", "ours-face", "ours-asgi")
 BUSY_GENERATOR = 0.9
 LIMITED, FAILED, LAX = "≥", "✗", "°"
 QUIET_LOAD = 0.5
@@ -94,7 +93,7 @@ def goals_table(found: Rows, generator: str, one_core: str) -> list[str]:
 
 
 def _cases(found: Rows, generator: str, one_core: str, goal: Goal, workload: str) -> Iterator[tuple[str, Ratio | None]]:
-    for server in OURS:
+    for server in goal.ours:
         for placement in goal.placements or (one_core,):
             own = found.get((placement, generator, workload, server))
             if own is None:
