@@ -7,6 +7,7 @@ mod environ;
 mod input;
 
 use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -112,7 +113,13 @@ impl WsgiWorkers {
     /// Serves one request after the other on the calling thread, until `close`.
     fn work(&self, py: Python<'_>) {
         while let Some(exchange) = py.detach(|| self.queue.pop()) {
-            call::serve(py, &self.common, exchange);
+            // A panic of ours is a failure of one request, not of its thread.
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                call::serve(py, &self.common, exchange.clone());
+            }));
+            if served.is_err() {
+                exchange.finish();
+            }
             self.queue.lock().running -= 1;
         }
     }
