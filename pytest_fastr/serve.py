@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--log-format", choices=("text", "json"), help="lines for people or for machines")
     made.add_argument("--access-log", action="store_true", help="a line for every request that was answered")
     made.add_argument("--sample", type=Path, metavar="FILE", help="profile the server; written when told to stop")
+    made.add_argument("--lanes", action="store_true", help=argparse.SUPPRESS)
     made.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     made.add_argument("--lifeline-fd", type=int, help=argparse.SUPPRESS)
     return made
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
     asked = args.log_level or args.log_format or args.access_log
     logging_to = partial(log_to_stderr, args.log_level, args.log_format or "text", args.access_log) if asked else None
-    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample, logging_to)
+    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample, logging_to, args.lanes)
 
 
 def _port(text: str) -> int:

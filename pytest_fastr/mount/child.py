@@ -15,6 +15,7 @@ from pytest_fastr import _native
 from pytest_fastr.errors import ConfigError, FastrError, PortInUseError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
+from pytest_fastr.mount.lanes import is_fastapi, lane_table
 from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
 from pytest_fastr.mount.sampler import Recording
@@ -53,12 +54,13 @@ def run_server(
     moved: Moved | None = None,
     sample: Path | None = None,
     logging_to: Callable[[], None] | None = None,
+    lanes: bool = False,
 ) -> int:
     """Loads and serves an application until it is told to stop. Returns the exit code.
 
     ``moved``: where the application's code is imported from, to be proven. ``sample``: the file for a profile of the
     time between being ready and being told to stop. ``logging_to`` sets up logging once the application is loaded,
-    which may have set up its own.
+    which may have set up its own. ``lanes``: tell the parent the lanes of the routes.
     """
     if pipes.ready is not None:
         os.set_inheritable(pipes.ready, False)
@@ -86,6 +88,9 @@ def run_server(
             tracing=tracing_tool(),
             debug_build=_native.DEBUG_BUILD,
             strays=() if moved is None else tuple(moved.strays()),
+            mount="asgi" if runtime.native_counts() is None else "native",
+            is_fastapi=is_fastapi(app),
+            lanes=lane_table(app) if lanes else None,
         )
         told = True
         handshake.send_ready(pipes.ready, ready)
@@ -94,7 +99,8 @@ def run_server(
         app = load()
         if logging_to is not None:
             logging_to()
-        Runtime(app, options).run(tell_ready, signals=True)
+        runtime = Runtime(app, options)
+        runtime.run(tell_ready, signals=True)
     except FastrError as error:
         if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):
             sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
