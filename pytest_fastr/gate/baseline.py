@@ -33,6 +33,9 @@ MAX_SESSIONS = 20
 MAX_ERAS = 20
 """Eras that are remembered per test; the oldest goes first."""
 
+LANES = ("fast", "typed", "full", "asgi")
+"""The lanes that a route can have, best first."""
+
 _PROFILE_FILE = "profile.json"
 EQUALS_FILE = "equals.json"
 """What ``--perf-aa`` has measured on this profile (see ``equals.py``); no baseline."""
@@ -78,11 +81,13 @@ class Era:
 
 @dataclass(frozen=True, slots=True)
 class StoredTest:
-    """The sessions of one test under one load, oldest first, all of the last era."""
+    """The sessions of one test under one load, oldest first, all of the last era, and the lane of the route that its
+    request took in the last one, where that is known."""
 
     load: Mapping[str, object]
     sessions: tuple[StoredSession, ...]
     eras: tuple[Era, ...] = ()
+    lane: str | None = None
 
     def has_load(self, load: Mapping[str, object]) -> bool:
         """Whether the sessions were measured under this load; under another one they are not comparable."""
@@ -121,9 +126,15 @@ class BaselineStore:
         return [values for values in ratios if values]
 
     def append(
-        self, nodeid: str, load: Mapping[str, object], session: StoredSession, era: Era | None = None
+        self,
+        nodeid: str,
+        load: Mapping[str, object],
+        session: StoredSession,
+        era: Era | None = None,
+        lane: str | None = None,
     ) -> Appended:
-        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all where an era begins."""
+        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all where an era begins. What was
+        known of its lane stays as it is without a `lane`."""
         added = _rounded(session, nodeid)
         canonical = _canonical(load, f"the load of {nodeid}")
         path = self.path_of(nodeid)
@@ -131,8 +142,9 @@ class BaselineStore:
             tests = self._read(path)
             before = tests.get(nodeid)
             kept = before.sessions if before is not None and before.has_load(load) and era is None else ()
+            lane = lane or (before.lane if before is not None and before.has_load(load) else None)
             eras = (*(before.eras if before is not None else ()), *([era] if era is not None else []))
-            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:], eras[-MAX_ERAS:])
+            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:], eras[-MAX_ERAS:], lane)
             self._write(self.folder / _PROFILE_FILE, self._profile.as_dict())
             self._write(path, {
                 "schema_version": SCHEMA_VERSION,
@@ -202,6 +214,8 @@ def _test_document(test: StoredTest) -> dict[str, object]:
     }
     if test.eras:
         document["eras"] = [asdict(era) for era in test.eras]
+    if test.lane is not None:
+        document["lane"] = test.lane
     return document
 
 
@@ -280,7 +294,7 @@ def _tests_of(text: str, path: Path) -> dict[str, StoredTest]:
 
 
 def _test_of(test: Mapping[str, object], what: str) -> StoredTest:
-    only(test, {"load", "sessions", "eras"}, what)
+    only(test, {"load", "sessions", "eras", "lane"}, what)
     sessions = member(test, "sessions")
     if not isinstance(sessions, list) or not sessions:
         raise ValueError(f"the sessions of {what} must be a list that is not empty")
@@ -288,10 +302,14 @@ def _test_of(test: Mapping[str, object], what: str) -> StoredTest:
     eras = test.get("eras", [])
     if not isinstance(eras, list):
         raise ValueError(f"the eras of {what} must be a list")
+    lane = test.get("lane")
+    if lane is not None and lane not in LANES:
+        raise ValueError(f"the lane of {what} must be one of {', '.join(LANES)}")
     return StoredTest(
         load,
         tuple(_session_of(mapping_of(one, what), what) for one in sessions),
         tuple(_era_of(mapping_of(one, what), what) for one in eras),
+        None if lane is None else str(lane),
     )
 
 
