@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_fastr.config import LanesKind
+from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate import absolute
 from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore, Era
@@ -190,7 +191,13 @@ class GateSession:
             show("lanes", 0.0, None)
             lane, notes = self._lanes.judge(task)
             task = task.said(*notes)
-        decision = self._decider.decide(task, show, one_look=self.settings.update)
+        try:
+            decision = self._decider.decide(task, show, one_look=self.settings.update)
+        except MeasurementError as error:
+            if lane is None or lane.verdict is not Verdict.REGRESSED:
+                raise
+            # What is known without measuring must not be lost with the measurement.
+            raise MeasurementError(f"{lane.message}; besides, {error}") from error
         if self.settings.update:
             decision = replace(decision, task=self._append(measurement, decision, lane))
         if task.basis.mode == "equal":

@@ -103,6 +103,21 @@ def test_a_change_that_takes_a_route_out_of_its_lane_is_red(shop: Project) -> No
     assert 'lanes = "report"' in said(result)
 
 
+def test_a_lane_that_was_left_is_said_even_where_nothing_can_be_measured(shop: Project) -> None:
+    shop.write("shop.py", SHOP + MIDDLEWARE)
+    result, test = paired(shop, "--perf-duration", "1ms")
+    result.assert_outcomes(failed=1)
+    assert test["verdict"] == "invalid"
+    assert test["validity"][0]["message"].startswith(f"{SENTENCE}; besides, ")
+
+
+def test_an_app_object_has_lanes_as_well(shop: Project) -> None:
+    shop.write("conftest.py", "import pytest, shop\n\n@pytest.fixture\ndef perf_app():\n    return shop.app\n")
+    result, (test,) = shop.results()
+    result.assert_outcomes(passed=1)
+    assert (test["lane"]["route"], test["lane"]["lane"]) == ("GET /items/{item_id}", "typed")
+
+
 def test_a_change_that_leaves_the_route_in_its_lane_is_not_red(shop: Project) -> None:
     shop.write("shop.py", SHOP.replace("return item_id", "return item_id + 1"))
     result, test = paired(shop)
