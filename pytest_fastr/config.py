@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pytest_fastr.errors import ConfigError
 
@@ -26,6 +26,9 @@ else:
 
 MountKind = Literal["auto", "asgi", "native"]
 """How an app is served: by its own code; its routes compiled, for FastAPI; or compiled for FastrAPI only."""
+
+LanesKind = Literal["gate", "report", "off"]
+"""What a route that leaves its lane does: turn its test red, be said, or nothing, not even be looked for."""
 
 TABLE = "pytest-fastr"
 """The name of the table below `[tool]`."""
@@ -122,6 +125,8 @@ class Config:
     """How many threads serve WSGI, or native handlers that block; None for the default."""
     workers: int = 1
     """Processes that serve the app."""
+    lanes: LanesKind = "gate"
+    """What a route of FastAPI that leaves its lane does to the build."""
     budget_s: float = 600.0
     """How long a session may measure (key `budget`)."""
     against: AgainstConfig = field(default_factory=AgainstConfig)
@@ -281,6 +286,11 @@ def _choice(*choices: str) -> Callable[[object, str], str]:
     return parse
 
 
+def parse_mount(value: object, what: str) -> MountKind:
+    """How an app is served."""
+    return _choice(*get_args(MountKind))(value, what)  # type: ignore[return-value]
+
+
 def _probability(value: object, what: str) -> float:
     probability = parse_limit(value, what)
     if probability >= 0.5:
@@ -352,7 +362,8 @@ _KEYS = (
     _Key("request_timeout", "request_timeout_s", parse_duration),
     _Key("warmup_max", "warmup_max_s", parse_duration),
     _Key("env", "env", _environment),
-    _Key("mount", "mount", _choice("auto", "asgi", "native")),
+    _Key("mount", "mount", parse_mount),
+    _Key("lanes", "lanes", _choice(*get_args(LanesKind))),
     _Key("interface", "interface", _choice("auto", "asgi", "wsgi")),
     _Key("threads", "threads", parse_count),
     _Key("workers", "workers", parse_count),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import Config, Limits, parse_count, parse_duration, parse_limits
+from pytest_fastr.config import Config, Limits, MountKind, parse_count, parse_duration, parse_limits, parse_mount
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Samples, ask_once
@@ -29,7 +29,7 @@ from pytest_fastr.perf_load import PerfLoad
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
 DRAIN_SECONDS = 1.0
-MARKER_KEYS = ("users", "duration", "epochs", "rate", "limit", "app")
+MARKER_KEYS = ("users", "duration", "epochs", "rate", "limit", "app", "mount")
 
 
 class PerfResult:
@@ -115,6 +115,7 @@ class MarkerSettings:
     shape: LoadShape
     limits: Limits
     app: Any
+    mount: MountKind
 
 
 def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> MarkerSettings:
@@ -142,7 +143,8 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
         warmup_max_s=config.warmup_max_s,
         rate=None if given.get("rate") is None else _rate(given["rate"]),
     )
-    return MarkerSettings(shape, given.get("limit", Limits()).over(config.limit), given.get("app"))
+    mount = parse_mount(given["mount"], "@pytest.mark.perf: `mount`") if "mount" in given else config.mount
+    return MarkerSettings(shape, given.get("limit", Limits()).over(config.limit), given.get("app"), mount)
 
 
 def _rate(value: object) -> float:
@@ -151,7 +153,7 @@ def _rate(value: object) -> float:
     return float(check_rate(value, (), "@pytest.mark.perf: `rate`"))
 
 
-def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
+def app_source(app: Any, config: Config, rootdir: Path, mount: MountKind) -> AppSource:
     """What ``app=``, ``perf_app`` or the configuration names, as something to start. Raises MountError's children."""
     if app is None:
         raise ConfigError(
@@ -169,7 +171,7 @@ def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
         # Nothing is in flight when a measured server is ended: what still runs then hangs.
         options=ServeOptions(
             drain_timeout=DRAIN_SECONDS,
-            mount=config.mount,
+            mount=mount,
             threads=config.threads,
             interface=config.interface,
             workers=config.workers,
@@ -273,7 +275,7 @@ class Perf:
             ask_once(server, spec)
             if self._state.gate is None:
                 return PerfResult(expect)
-            reports, samples = self._measure(nodeid, line, spec)
+            reports, samples = self._measure(nodeid, line, spec, server)
             return PerfResult(expect, reports, samples)
         except FastrError as error:
             self._failed(nodeid, line, error, server)
@@ -289,9 +291,12 @@ class Perf:
             self._failed(nodeid, line, error, None)
             raise
 
-    def _measure(self, nodeid: str, line: int, spec: RequestSpec) -> tuple[tuple[TestReport, ...], Samples]:
-        gate = self._state.gate
+    def _measure(
+        self, nodeid: str, line: int, spec: RequestSpec, server: ServerProcess
+    ) -> tuple[tuple[TestReport, ...], Samples]:
+        gate, ready = self._state.gate, server.ready
         assert gate is not None
+        assert ready is not None  # it has answered
         measurement = Measurement(
             nodeid=nodeid,
             path=self._item.nodeid.partition("::")[0],
@@ -300,6 +305,8 @@ class Perf:
             request=spec,
             shape=self._settings.shape,
             limits=self._settings.limits,
+            mount=ready.mount,
+            is_fastapi=ready.is_fastapi,
         )
         with self._state.live.test(nodeid) as show:
             reports, samples = gate.run(measurement, show)
@@ -330,7 +337,7 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     if app is None:
         app = request.getfixturevalue("perf_app")
     app = state.config.app if app is None else app
-    source = app_source(app, state.config, request.config.rootpath)
+    source = app_source(app, state.config, request.config.rootpath, settings.mount)
     against = None if state.gate is None else state.gate.against
     return source if against is None else against.candidate(source), settings
 

@@ -39,7 +39,8 @@ from pytest_fastr.state import STATE, LiveView, PluginState
 __all__ = ["perf", "perf_app", "perf_load", "perf_server"]
 
 MARKER = (
-    'perf(users=20, duration="10s", epochs=6, rate=500, limit={"cpu": "2%", "p99": "50ms"}, app="module:attr"): '
+    'perf(users=20, duration="10s", epochs=6, rate=500, limit={"cpu": "2%", "p99": "50ms"}, app="module:attr", '
+    'mount="native"): '
     "how a performance test is loaded and what it may cost"
 )
 
@@ -92,6 +93,7 @@ def _gate(config: pytest.Config, read: Options, settings: Config) -> GateSession
         mode=read.mode,
         budget_s=read.budget_s or settings.budget_s,
         profile=read.profile,
+        lanes=settings.lanes,
     )
     return GateSession(gate_settings, store, profile, config.rootpath, _against(config, read, settings))
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from pytest_fastr.config import load_config
@@ -14,6 +13,8 @@ from pytest_fastr.errors import ConfigError
 from pytest_fastr.mount.lanes import route_reports
 from pytest_fastr.mount.target import AppRef
 from pytest_fastr.report.routes_text import routes_text
+
+_MEMBERS = ("methods", "path", "lane", "reasons")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     sys.path[:] = [*first, *(entry for entry in sys.path if entry not in first)]
     reports = route_reports(AppRef.parse(name).load(), name)
     if args.json:
-        print(json.dumps([asdict(report) for report in reports], indent=2))
+        print(json.dumps([{name: getattr(report, name) for name in _MEMBERS} for report in reports], indent=2))
     else:
         sys.stdout.write(routes_text(reports, min(shutil.get_terminal_size().columns, 120)))
     return 0

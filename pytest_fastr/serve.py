@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(made)
     made.add_argument("--moved", nargs=2, metavar=("CHECKOUT", "COPY"), help="import the checkout's code from the copy")
     made.add_argument("--sample", type=Path, metavar="FILE", help="profile the server; written when told to stop")
+    made.add_argument("--lanes", action="store_true", help=argparse.SUPPRESS)
     for name in ("ready", "lifeline", "connections"):
         made.add_argument(f"--{name}-fd", type=int, help=argparse.SUPPRESS)
     return made
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         moved = Moved(*(Path(place).resolve() for place in args.moved))
         moved.install()
     pipes = ParentPipes(ready=args.ready_fd, lifeline=args.lifeline_fd)
-    return serve(args, pipes, args.connections_fd, moved, args.sample and args.sample.absolute())
+    sample = args.sample and args.sample.absolute()
+    return serve(args, pipes, args.connections_fd, moved, sample, args.lanes)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +83,7 @@ def serve(
     connections_fd: int | None = None,
     moved: Moved | None = None,
     sample: Path | None = None,
+    lanes: bool = False,
 ) -> int:
     """Serves as the command line says. Returns the exit code."""
     options = ServeOptions(
@@ -102,15 +105,15 @@ def serve(
     if options.workers > 1:
         if logging_to is not None:
             logging_to()
-        return run_supervisor(worker_command(args.app, options, _further(args)), options, pipes)
+        return run_supervisor(worker_command(args.app, options, _further(args, lanes)), options, pipes)
     if args.path:
         sys.path[:] = [*args.path, *(entry for entry in sys.path if entry not in args.path)]
     if args.chdir is not None:
         os.chdir(args.chdir)
-    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample, logging_to)
+    return run_server(lambda: AppRef.parse(args.app).load(), options, pipes, moved, sample, logging_to, lanes)
 
 
-def _further(args: argparse.Namespace) -> list[str]:
+def _further(args: argparse.Namespace, lanes: bool) -> list[str]:
     """What a worker is told beside the options of its serving."""
     further = [*(f"--path={entry}" for entry in args.path)]
     if args.chdir is not None:
@@ -120,7 +123,7 @@ def _further(args: argparse.Namespace) -> list[str]:
     for name in ("log_level", "log_format"):
         if (value := getattr(args, name)) is not None:
             further.append(f"--{name.replace('_', '-')}={value}")
-    return [*further, *(["--access-log"] if args.access_log else [])]
+    return [*further, *(["--access-log"] if args.access_log else []), *(["--lanes"] if lanes else [])]
 
 
 def _port(text: str) -> int:

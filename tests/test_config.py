@@ -137,6 +137,18 @@ def test_a_metric_gated_twice_is_refused() -> None:
         parse_config({"gate": ["cpu", "cpu"]}, "here")
 
 
+@pytest.mark.parametrize("lanes", ["gate", "report", "off"])
+def test_what_a_lane_that_is_left_does_is_a_choice(lanes: str) -> None:
+    assert parse_config({"lanes": lanes}, "here").lanes == lanes
+    assert parse_config({}, "here").lanes == "gate"
+
+
+@pytest.mark.parametrize("value", ["on", True, ["gate"]])
+def test_another_choice_for_lanes_is_refused_with_those_that_there_are(value: object) -> None:
+    with pytest.raises(ConfigError, match=r'here: `lanes` is .*; it must be "gate" or "report" or "off"'):
+        parse_config({"lanes": value}, "here")
+
+
 def test_a_mount_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(ConfigError, match='\'wsgi\'; it must be "auto" or "asgi" or "native"'):
         parse_config({"mount": "wsgi"}, "here")

@@ -13,8 +13,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 from pytest_fastr.errors import BaselineError
 from pytest_fastr.gate.atomic_file import only_writer, replace_file
 from pytest_fastr.gate.profile import PROTOCOL_VERSION, HardwareProfile
+from pytest_fastr.gate.strict_json import finite_of, integer_of, mapping_of, member, only, parse, text_of
 
 SCHEMA_VERSION = 1
 """The version of the files' layout."""
@@ -31,6 +32,9 @@ MAX_SESSIONS = 20
 
 MAX_ERAS = 20
 """Eras that are remembered per test; the oldest goes first."""
+
+LANES = ("fast", "typed", "full", "asgi")
+"""The lanes that a route can have, best first."""
 
 _PROFILE_FILE = "profile.json"
 EQUALS_FILE = "equals.json"
@@ -77,11 +81,13 @@ class Era:
 
 @dataclass(frozen=True, slots=True)
 class StoredTest:
-    """The sessions of one test under one load, oldest first, all of the last era."""
+    """The sessions of one test under one load, oldest first, all of the last era, and the lane of the route that its
+    request took in the last one, where that is known."""
 
     load: Mapping[str, object]
     sessions: tuple[StoredSession, ...]
     eras: tuple[Era, ...] = ()
+    lane: str | None = None
 
     def has_load(self, load: Mapping[str, object]) -> bool:
         """Whether the sessions were measured under this load; under another one they are not comparable."""
@@ -120,9 +126,15 @@ class BaselineStore:
         return [values for values in ratios if values]
 
     def append(
-        self, nodeid: str, load: Mapping[str, object], session: StoredSession, era: Era | None = None
+        self,
+        nodeid: str,
+        load: Mapping[str, object],
+        session: StoredSession,
+        era: Era | None = None,
+        lane: str | None = None,
     ) -> Appended:
-        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all where an era begins."""
+        """Adds a session to the test's, dropping the oldest beyond `MAX_SESSIONS`, or all where an era begins. What was
+        known of its lane stays as it is without a `lane`."""
         added = _rounded(session, nodeid)
         canonical = _canonical(load, f"the load of {nodeid}")
         path = self.path_of(nodeid)
@@ -130,8 +142,9 @@ class BaselineStore:
             tests = self._read(path)
             before = tests.get(nodeid)
             kept = before.sessions if before is not None and before.has_load(load) and era is None else ()
+            lane = lane or (before.lane if before is not None and before.has_load(load) else None)
             eras = (*(before.eras if before is not None else ()), *([era] if era is not None else []))
-            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:], eras[-MAX_ERAS:])
+            tests[nodeid] = StoredTest(canonical, (*kept, added)[-MAX_SESSIONS:], eras[-MAX_ERAS:], lane)
             self._write(self.folder / _PROFILE_FILE, self._profile.as_dict())
             self._write(path, {
                 "schema_version": SCHEMA_VERSION,
@@ -201,6 +214,8 @@ def _test_document(test: StoredTest) -> dict[str, object]:
     }
     if test.eras:
         document["eras"] = [asdict(era) for era in test.eras]
+    if test.lane is not None:
+        document["lane"] = test.lane
     return document
 
 
@@ -256,11 +271,11 @@ def _text_key(key: object, what: str) -> str:
 def _tests_of(text: str, path: Path) -> dict[str, StoredTest]:
     """Reads a module's file. Every shape that this version did not write is refused."""
     try:
-        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        document = parse(text)
     except (ValueError, RecursionError) as error:
         raise _corrupt(path, str(error)) from error
     try:
-        version = _integer(_member(document, "schema_version"), "schema_version")
+        version = integer_of(member(document, "schema_version"), "schema_version")
         if version > SCHEMA_VERSION:
             raise BaselineError(
                 f"{path} was written by a newer pytest-fastr (schema_version {version}, this one reads "
@@ -268,110 +283,64 @@ def _tests_of(text: str, path: Path) -> dict[str, StoredTest]:
             )
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema_version {version} is not known")
-        protocol = _integer(_member(document, "protocol"), "protocol")
+        protocol = integer_of(member(document, "protocol"), "protocol")
         if protocol != PROTOCOL_VERSION:
             raise ValueError(f"it was measured by protocol {protocol}, this one is {PROTOCOL_VERSION}")
-        _only(document, {"schema_version", "protocol", "tests"}, "the file")
-        tests = _mapping(_member(document, "tests"), "tests")
-        return {nodeid: _test_of(_mapping(test, nodeid), nodeid) for nodeid, test in tests.items()}
+        only(document, {"schema_version", "protocol", "tests"}, "the file")
+        tests = mapping_of(member(document, "tests"), "tests")
+        return {nodeid: _test_of(mapping_of(test, nodeid), nodeid) for nodeid, test in tests.items()}
     except ValueError as error:
         raise _corrupt(path, str(error)) from error
 
 
 def _test_of(test: Mapping[str, object], what: str) -> StoredTest:
-    _only(test, {"load", "sessions", "eras"}, what)
-    sessions = _member(test, "sessions")
+    only(test, {"load", "sessions", "eras", "lane"}, what)
+    sessions = member(test, "sessions")
     if not isinstance(sessions, list) or not sessions:
         raise ValueError(f"the sessions of {what} must be a list that is not empty")
-    load = _mapping(_member(test, "load"), f"the load of {what}")
+    load = mapping_of(member(test, "load"), f"the load of {what}")
     eras = test.get("eras", [])
     if not isinstance(eras, list):
         raise ValueError(f"the eras of {what} must be a list")
+    lane = test.get("lane")
+    if lane is not None and lane not in LANES:
+        raise ValueError(f"the lane of {what} must be one of {', '.join(LANES)}")
     return StoredTest(
         load,
-        tuple(_session_of(_mapping(one, what), what) for one in sessions),
-        tuple(_era_of(_mapping(one, what), what) for one in eras),
+        tuple(_session_of(mapping_of(one, what), what) for one in sessions),
+        tuple(_era_of(mapping_of(one, what), what) for one in eras),
+        None if lane is None else str(lane),
     )
 
 
 def _era_of(era: Mapping[str, object], what: str) -> Era:
-    _only(era, {"since", "commit", "reason"}, f"an era of {what}")
-    commit = _member(era, "commit")
+    only(era, {"since", "commit", "reason"}, f"an era of {what}")
+    commit = member(era, "commit")
     return Era(
-        since=_text(_member(era, "since"), f"since of {what}"),
-        commit=None if commit is None else _text(commit, f"commit of {what}"),
-        reason=_text(_member(era, "reason"), f"reason of {what}"),
+        since=text_of(member(era, "since"), f"since of {what}"),
+        commit=None if commit is None else text_of(commit, f"commit of {what}"),
+        reason=text_of(member(era, "reason"), f"reason of {what}"),
     )
 
 
 def _session_of(session: Mapping[str, object], what: str) -> StoredSession:
-    _only(session, {"recorded", "commit", "engine", "metrics"}, what)
-    commit = _member(session, "commit")
-    metrics = _mapping(_member(session, "metrics"), f"the metrics of {what}")
+    only(session, {"recorded", "commit", "engine", "metrics"}, what)
+    commit = member(session, "commit")
+    metrics = mapping_of(member(session, "metrics"), f"the metrics of {what}")
     return StoredSession(
-        recorded=_text(_member(session, "recorded"), f"recorded of {what}"),
-        commit=None if commit is None else _text(commit, f"commit of {what}"),
-        engine=_text(_member(session, "engine"), f"engine of {what}"),
-        metrics={name: _metric_of(_mapping(one, name), f"{name} of {what}") for name, one in metrics.items()},
+        recorded=text_of(member(session, "recorded"), f"recorded of {what}"),
+        commit=None if commit is None else text_of(commit, f"commit of {what}"),
+        engine=text_of(member(session, "engine"), f"engine of {what}"),
+        metrics={name: _metric_of(mapping_of(one, name), f"{name} of {what}") for name, one in metrics.items()},
     )
 
 
 def _metric_of(metric: Mapping[str, object], what: str) -> StoredMetric:
-    _only(metric, {*_NUMBERS, "unit"}, what)
-    numbers = {name: _finite(_member(metric, name), f"{name} of {what}") for name in _NUMBERS}
+    only(metric, {*_NUMBERS, "unit"}, what)
+    numbers = {name: finite_of(member(metric, name), f"{name} of {what}") for name in _NUMBERS}
     if numbers["se"] < 0:
         raise ValueError(f"se of {what} is negative")
-    return StoredMetric(**numbers, unit=_text(_member(metric, "unit"), f"unit of {what}"))
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key stands in it twice, as after a merge gone wrong")
-    return members
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-def _member(mapping: object, name: str) -> object:
-    if not isinstance(mapping, Mapping) or name not in mapping:
-        raise ValueError(f"`{name}` is missing")
-    return mapping[name]
-
-
-def _only(mapping: Mapping[str, object], known: Iterable[str], what: str) -> None:
-    for name in mapping.keys() - set(known):
-        raise ValueError(f"unknown key `{name}` in {what}")
-
-
-def _mapping(value: object, what: str) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{what} must be an object")
-    return value
-
-
-def _text(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{what} must be a text")
-    return value
-
-
-def _integer(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{what} must be a whole number")
-    return value
-
-
-def _finite(value: object, what: str) -> float:
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{what} must be a finite number")
-    return number
+    return StoredMetric(**numbers, unit=text_of(member(metric, "unit"), f"unit of {what}"))
 
 
 def _corrupt(path: Path, reason: str) -> BaselineError:

@@ -34,10 +34,10 @@ class AppSource:
     @property
     def key(self) -> str:
         """Equal for sources whose servers may be shared."""
-        if not isinstance(self.app, AppRef):
-            return f"object {id(self.app)}"
         launch = self.launch
-        return repr((str(self.app), launch.cwd, launch.python, sorted(launch.env.items())))
+        if not isinstance(self.app, AppRef):
+            return f"object {id(self.app)} {launch.options.mount}"
+        return repr((str(self.app), launch.options.mount, launch.cwd, launch.python, sorted(launch.env.items())))
 
 
 REFERENCE = AppSource(AppRef("pytest_fastr.gate.reference", "app", factory=False), Launch())

@@ -143,6 +143,24 @@ class AbsoluteResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneResult:
+    """The lane of the route that takes a test's request, and the lane that such a request had on the other side."""
+
+    route: str
+    """Method and path of the route: `GET /items/{item_id}`."""
+    lane: str
+    """`fast`, `typed`, `full` or `asgi`."""
+    reasons: tuple[str, ...] = ()
+    """Why it is in no better one."""
+    baseline: str | None = None
+    """None: not known, so that nothing is compared."""
+    verdict: Verdict | None = None
+    """`regressed`, `improved` or `equivalent`. None: nothing was compared, or it is shown and not gated."""
+    message: str = ""
+    """One sentence where the lane is another one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ValidityNote:
     """Something that can make a number wrong, measured beside it."""
 
@@ -190,6 +208,8 @@ class TestReport:
     """What it was compared with, for a person."""
     absolute: tuple[AbsoluteResult, ...] = ()
     """Limits that no baseline moves."""
+    lane: LaneResult | None = None
+    """The lane of its route; None: its request takes none of FastAPI's, or lanes are off."""
     where: tuple[str, ...] = ()
     """Where the time of a regressed test went: lines of text."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from pytest_fastr.config import LanesKind
+from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate import absolute
 from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore, Era
@@ -17,10 +19,12 @@ from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.lanes import Lanes
 from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import Samples, Show, cpu_us_per_request, quantile_us
 from pytest_fastr.gate.model import (
+    LaneResult,
     Outcome,
     Policy,
     SessionReport,
@@ -55,6 +59,8 @@ class GateSettings:
     budget_s: float = 600.0
     profile: bool = True
     """Whether to look where the time of a regressed test went."""
+    lanes: LanesKind = "gate"
+    """What a route that has left its lane does to the build."""
 
 
 class GateSession:
@@ -92,6 +98,7 @@ class GateSession:
             comparisons=comparisons,
             history=self.equals.epoch_ratios(),
         )
+        self._lanes = None if settings.lanes == "off" else Lanes(gated=settings.lanes == "gate")
         self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
         self._equal_epochs: dict[str, list[tuple[float, ...]]] = {}
         self._started = datetime.now(timezone.utc)
@@ -179,25 +186,38 @@ class GateSession:
             self.against.close()
 
     def _run(self, measurement: Measurement, task: Task, show: Show) -> tuple[TestReport, Samples]:
-        decision = self._decider.decide(task, show, one_look=self.settings.update)
+        lane = None
+        if self._lanes is not None:
+            show("lanes", 0.0, None)
+            lane, notes = self._lanes.judge(task)
+            task = task.said(*notes)
+        try:
+            decision = self._decider.decide(task, show, one_look=self.settings.update)
+        except MeasurementError as error:
+            if lane is None or lane.verdict is not Verdict.REGRESSED:
+                raise
+            # What is known without measuring must not be lost with the measurement.
+            raise MeasurementError(f"{lane.message}; besides, {error}") from error
         if self.settings.update:
-            decision = replace(decision, task=self._append(measurement, decision))
+            decision = replace(decision, task=self._append(measurement, decision, lane))
         if task.basis.mode == "equal":
             for metric, estimate in decision.found.items():
                 self._equal_ratios.setdefault(metric, []).append((estimate.ratio.log_ratio, estimate.ratio.se))
                 if estimate.epochs:
                     self._equal_epochs.setdefault(metric, []).append(estimate.epochs)
-        report = _report(measurement, decision, looked_once=self.settings.update)
+        report = _report(measurement, decision, lane, looked_once=self.settings.update)
         if self.settings.profile and task.mode == "paired" and _has_regressed(report):
             report = replace(report, where=locate(decision.samples, show))
         return report, decision.samples
 
-    def _append(self, measurement: Measurement, decision: Decision) -> Task:
+    def _append(self, measurement: Measurement, decision: Decision, lane: LaneResult | None) -> Task:
         """Stores the session, unless it is void or worse without a reason; then the task says so."""
         task, compared = decision.task, decision.looks[0].pooled
         if is_void(validity(decision.samples)):
             return task
         worse, better = (_moved(compared, verdict) for verdict in (Verdict.REGRESSED, Verdict.IMPROVED))
+        if lane is not None and lane.verdict is Verdict.REGRESSED:
+            worse = f"{worse}, {lane.message}" if worse else lane.message
         if worse and self.settings.reason is None:
             return task.said(_needs_a_reason(worse))
         commit = current_commit(self._rootdir)
@@ -205,7 +225,7 @@ class GateSession:
         if worse or better:
             era = Era(_now(), commit, (self.settings.reason or "") if worse else f"better: {better}")
         session = session_record(decision.found, _now(), commit, self.profile.recorded.engine_version)
-        self._store.append(measurement.nodeid, task.load, session, era)
+        self._store.append(measurement.nodeid, task.load, session, era, None if lane is None else lane.lane)
         return task
 
 
@@ -240,7 +260,7 @@ def _short(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
     )
 
 
-def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> TestReport:
+def _report(measurement: Measurement, decision: Decision, lane: LaneResult | None, looked_once: bool) -> TestReport:
     task, samples, looks = decision.task, decision.samples, decision.looks
     candidate, stretch = samples.candidate, samples.stretch
     absolutes = absolute.hold(samples, measurement.limits.absolute)
@@ -248,7 +268,9 @@ def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> 
     # What is stored is not confirmed: it is what it is.
     results, confirmed = (looks[0].pooled.results, None) if looked_once else outcome_of_looks(looks)
     gated = [result.verdict for result in results.values() if result.verdict is not None]
-    verdict = Verdict.INVALID if is_void(notes) else worst([*gated, *(one.verdict for one in absolutes)])
+    # A better lane promises nothing about cost: it is said, and speaks for no test.
+    left = [Verdict.REGRESSED] if lane is not None and lane.verdict is Verdict.REGRESSED else []
+    verdict = Verdict.INVALID if is_void(notes) else worst([*gated, *(one.verdict for one in absolutes), *left])
 
     return TestReport(
         nodeid=measurement.nodeid,
@@ -278,6 +300,7 @@ def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> 
         mode=task.mode,
         against=task.basis.title,
         absolute=absolutes,
+        lane=lane,
     )
 
 

@@ -38,6 +38,10 @@ class Measurement:
     request: RequestSpec
     shape: LoadShape
     limits: Limits
+    mount: str = "asgi"
+    """The mount that the server really uses."""
+    is_fastapi: bool = False
+    """Whether the application's routes have lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Task:
     limits: Mapping[str, float]
     mode: Mode
     notes: tuple[ValidityNote, ...] = ()
+    mount: str = "asgi"
+    is_fastapi: bool = False
 
     def said(self, *notes: ValidityNote) -> Task:
         """With more to say."""
@@ -61,7 +67,7 @@ class Task:
         request = self.pair.b.request
         load: dict[str, object] = {
             "users": self.shape.users,
-            "mount": "asgi",
+            "mount": self.mount,
             "request": f"{request.method} {request.path}",
             "slice_users": self.shape.slice_users,
             "body": hashlib.sha256(request.body).hexdigest()[:16] if request.body else None,
@@ -111,6 +117,8 @@ class Surroundings:
             shape=measurement.shape,
             limits=measurement.limits.of(paired=True),
             mode="equal",
+            mount=measurement.mount,
+            is_fastapi=measurement.is_fastapi,
         )
 
     def _paired(self, measurement: Measurement, against: Against) -> Task:
@@ -123,6 +131,8 @@ class Surroundings:
             limits=measurement.limits.of(paired=True),
             mode="paired",
             notes=against.notes_on(request),
+            mount=measurement.mount,
+            is_fastapi=measurement.is_fastapi,
         )
 
     def _stored(self, measurement: Measurement, stored: StoredTest | None) -> Task:
@@ -132,6 +142,8 @@ class Surroundings:
             shape=_at_the_stored_operating_point(measurement.shape, stored),
             limits=measurement.limits.of(paired=False),
             mode="stored",
+            mount=measurement.mount,
+            is_fastapi=measurement.is_fastapi,
         )
         if stored is not None and not stored.has_load(task.load):
             if not self.update:

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_fastr import _native
 from pytest_fastr.errors import ConfigError, FastrError, PortInUseError
 from pytest_fastr.mount import handshake
+from pytest_fastr.mount.lanes import is_fastapi, lane_table
 from pytest_fastr.mount.moved import Moved
 from pytest_fastr.mount.runtime import Address, Runtime, ServeOptions, tracing_tool
 from pytest_fastr.mount.sampler import Recording
@@ -54,12 +55,13 @@ def run_server(
     moved: Moved | None = None,
     sample: Path | None = None,
     logging_to: Callable[[], None] | None = None,
+    lanes: bool = False,
 ) -> int:
     """Loads and serves an application until it is told to stop. Returns the exit code.
 
     ``moved``: where the application's code is imported from, to be proven. ``sample``: the file for a profile of the
     time between being ready and being told to stop. ``logging_to`` sets up logging once the application is loaded,
-    which may have set up its own.
+    which may have set up its own. ``lanes``: tell the parent the lanes of the routes.
     """
     _take(pipes)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -82,6 +84,9 @@ def run_server(
             tracing=tracing_tool(),
             debug_build=_native.DEBUG_BUILD,
             strays=() if moved is None else tuple(moved.strays()),
+            mount="asgi" if runtime.native_counts() is None else "native",
+            is_fastapi=is_fastapi(app),
+            lanes=lane_table(app) if lanes else None,
         )
         told = True
         handshake.send_ready(pipes.ready, ready)
@@ -90,7 +95,8 @@ def run_server(
         app = load()
         if logging_to is not None:
             logging_to()
-        Runtime(app, options).run(tell_ready, signals=True)
+        runtime = Runtime(app, options)
+        runtime.run(tell_ready, signals=True)
     except FastrError as error:
         return _report(error, None if told else pipes.ready)
     finally:

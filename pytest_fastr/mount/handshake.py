@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pytest_fastr import errors
 from pytest_fastr.errors import MountError
+from pytest_fastr.mount.lane_table import LaneTable
 from pytest_fastr.mount.runtime import Address
 
 
@@ -18,7 +19,9 @@ class Ready:
 
     ``app_file`` is the file that the application's code came from, where that can be told. ``tracing`` names what
     traces the server's interpreter (coverage, a debugger), which voids a measurement. ``debug_build`` is true for an
-    engine compiled without optimisation.
+    engine compiled without optimisation. ``mount`` is the one that is used, "auto" being decided; ``is_fastapi`` says
+    whether the application's routes have lanes. ``lanes`` are they, where the parent has asked: a table, why there is
+    none, or None for what is not FastAPI's.
     """
 
     host: str
@@ -30,6 +33,9 @@ class Ready:
     path: str = ""
     strays: tuple[str, ...] = ()
     """Files of the checkout that a server which runs from a copy of it has imported all the same."""
+    mount: Literal["asgi", "native"] = "asgi"
+    is_fastapi: bool = False
+    lanes: LaneTable | str | None = None
 
     def at(self, address: Address, pid: int) -> Ready:
         """The same of another process, which answers at this address."""
@@ -55,12 +61,18 @@ def parse(line: bytes) -> Ready:
     """Reads the line. Raises the error that it carries, as the class of the same name where there is one."""
     message: dict[str, Any] = json.loads(line)
     if "ready" in message:
-        return Ready(**{**message["ready"], "strays": tuple(message["ready"]["strays"])})
+        return _ready(message["ready"])
     kind = getattr(errors, message["error"]["kind"], None)
     text = message["error"]["message"]
     if isinstance(kind, type) and issubclass(kind, errors.FastrError):
         raise kind(text)
     raise MountError(f"{message['error']['kind']}: {text}")
+
+
+def _ready(members: dict[str, Any]) -> Ready:
+    lanes = members.get("lanes")
+    table = LaneTable.parse(lanes) if isinstance(lanes, dict) else lanes
+    return Ready(**{**members, "strays": tuple(members["strays"]), "lanes": table})
 
 
 def _send(fd: int, message: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""Whether an application's routes are served from native lanes. FastAPI is needed only for that."""
+"""Native lanes of an application: whether it is served from them, and which lane each of its routes has. FastAPI is
+needed only for that."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_fastr.errors import ConfigError
+from pytest_fastr.mount.lane_table import LaneTable, RouteLane
 
 if TYPE_CHECKING:
     from pytest_fastr.mount.asgi import RequestRunner
@@ -30,6 +32,25 @@ def route_reports(app: Any, name: str) -> list[RouteReport]:
     """The lanes of an application's routes. Raises ConfigError for what is not FastAPI's."""
     reports: list[RouteReport] = _web_for(app, f"`routes {name}`", "only FastAPI's routes are compiled").reports(app)
     return reports
+
+
+def is_fastapi(app: Any) -> bool:
+    """Whether it is an application of FastAPI's. Nothing is imported for that: whoever made one has done so."""
+    kind = getattr(sys.modules.get("fastapi"), "FastAPI", None)
+    return isinstance(kind, type) and isinstance(app, kind)
+
+
+def lane_table(app: Any) -> LaneTable | str | None:
+    """The lanes of a FastAPI application that is about to be served; None for any other. Where they cannot be told,
+    the reason in words: it keeps no server from starting."""
+    if not is_fastapi(app):
+        return None
+    try:
+        reports: list[RouteReport] = _web_for(app, "the lanes of routes", "do without").reports_of_served(app)
+        routes = [RouteLane(one.methods, one.path, one.lane, one.reasons, one.pattern) for one in reports]
+        return LaneTable(tuple(routes), str(app.root_path))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _web_for(app: Any, what: str, otherwise: str) -> Any:

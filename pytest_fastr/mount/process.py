@@ -47,6 +47,8 @@ class Launch:
     ``env`` is added to the parent's environment. ``startup_timeout`` is in seconds. For spawned servers only: ``path``
     goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and
     its copy, from which the checkout's code is imported instead; ``sample`` is the file for a profile of their time.
+    ``lanes``: they tell the lanes of their routes when they are ready, which takes modules and memory that a measured
+    server must not have.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
@@ -57,6 +59,7 @@ class Launch:
     cwd: str | None = None
     moved: tuple[str, str] | None = None
     sample: str | None = None
+    lanes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,8 @@ def _begin(app: AppRef, launch: Launch) -> ServerProcess:
         command += ["--chdir", launch.cwd]
     if launch.sample is not None:
         command += ["--sample", launch.sample]
+    if launch.lanes:
+        command.append("--lanes")
     try:
         popen = subprocess.Popen(
             command,
@@ -345,7 +350,8 @@ def _run_forked(app: Application, launch: Launch, channel: _Channel) -> NoReturn
         sys.setprofile(None)
         _leave_event_loop()
         _drop_capturing_log_handlers()
-        code = run_server(lambda: app, launch.options, ParentPipes(channel.ready_write, channel.lifeline_read))
+        pipes = ParentPipes(channel.ready_write, channel.lifeline_read)
+        code = run_server(lambda: app, launch.options, pipes, lanes=launch.lanes)
     except BaseException:
         traceback.print_exc()
     finally:

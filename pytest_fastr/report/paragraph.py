@@ -53,6 +53,9 @@ def update_command(nodeid: str) -> str:
 
 def _regressed(test: TestReport) -> list[str]:
     lines = [f"{absolute_words(one)}." for one in test.absolute if one.verdict is Verdict.REGRESSED]
+    broken = bool(lines)
+    if left_lane(test) and test.lane is not None:
+        lines += [f"{printable(test.lane.message)}.", "  That is told by the routes' structure, without timing."]
     moved = _of_verdict(test, Verdict.REGRESSED)
     for metric in moved:
         lines += [f"{_movement(metric)}.", f"  {_certainty(metric)}.", *_notes(metric)]
@@ -65,19 +68,32 @@ def _regressed(test: TestReport) -> list[str]:
     if test.where:
         lines += ["Where the time went, per request:", *(f"  {printable(line)}" for line in test.where)]
     lines += _warnings(test)
-    if not moved:
-        return [*lines, "Make the code cheaper again, or change the limit."]
-    if test.mode == "paired":
-        return [
-            *lines,
+    return [*lines, *_ways_out(test, moved, broken)]
+
+
+def _ways_out(test: TestReport, moved: Sequence[MetricResult], broken: bool) -> list[str]:
+    """How a regressed test gets green again."""
+    left = left_lane(test)
+    lines = ["Make the code cheaper again, or change the limit."] if not moved and (broken or not left) else []
+    if test.mode == "paired" and moved:
+        lines += [
             "Make the code cheaper again. A cost that is meant is accepted by a limit of the test, which reports name:",
             f"  {_accepting_limit(moved)}",
         ]
-    return [
-        *lines,
-        "Make the code cheaper again, or accept the change as the new baseline:",
-        f'{_command(test)} --perf-reason "..."',
-    ]
+    if test.mode == "paired" and left:
+        lines += [
+            "Give the route its lane back. A change that is meant is accepted by a setting, which reports name:",
+            '  [tool.pytest-fastr] lanes = "report"',
+        ]
+    if test.mode != "paired" and (moved or left):
+        what = "Make the code cheaper again" if moved else "Give the route its lane back"
+        lines += [f"{what}, or accept the change as the new baseline:", f'{_command(test)} --perf-reason "..."']
+    return lines
+
+
+def left_lane(test: TestReport) -> bool:
+    """Whether its route has left its lane, and that is gated."""
+    return test.lane is not None and test.lane.verdict is Verdict.REGRESSED
 
 
 def absolute_words(result: AbsoluteResult) -> str:

@@ -63,6 +63,7 @@ def _members(test: TestReport) -> dict[str, object]:
     members = {one.name: getattr(test, one.name) for one in fields(test)}
     members["metrics"] = {name: _value_members(metric) for name, metric in test.metrics.items()}
     members["validity"] = [_value_members(note) for note in test.validity]
+    members["lane"] = None if test.lane is None else _value_members(test.lane)
     members["absolute"] = [_value_members(one) for one in test.absolute]
     return members
 

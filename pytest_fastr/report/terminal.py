@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict, severity, worst
-from pytest_fastr.report.paragraph import absolute_words, errors_text, paragraph
+from pytest_fastr.report.paragraph import absolute_words, errors_text, left_lane, paragraph
 from pytest_fastr.report.quantity import (
     interval_text,
     percent_text,
@@ -164,6 +164,8 @@ def _row(test: TestReport, page: _Page, report: SessionReport) -> _Row:
     broken = next((one for one in test.absolute if one.verdict is Verdict.REGRESSED), None)
     if broken is not None and not (metric and metric.verdict is Verdict.REGRESSED):
         change, interval = page.text(broken.limit), absolute_words(broken).rpartition(": ")[2]
+    elif left_lane(test) and not (metric and metric.verdict is Verdict.REGRESSED):
+        change, interval = "lane", f"{test.lane.baseline} -> {test.lane.lane}" if test.lane else ""
     else:
         change = f"{page.text(metric.name)} {percent_text(metric.change)}" if metric and known else "-"
         interval = interval_text(metric.low, metric.high) if metric and known else ""
@@ -302,6 +304,8 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
             (f"{note.level} {note.code}: {note.message}", "red" if note.level == "void" else "yellow")
             for note in test.validity
         ]
+        if test.lane is not None and test.lane.message:
+            said.append((test.lane.message, _STYLES[test.lane.verdict] if test.lane.verdict else "yellow"))
         errors = errors_text(test.errors, test.requests)
         if errors:
             said.append((errors, "red"))

@@ -110,6 +110,12 @@ def reports(app: FastAPI) -> list[RouteReport]:
         app.middleware_stack = stack  # building it ends the time in which middleware may be added
 
 
+def reports_of_served(app: FastAPI) -> list[RouteReport]:
+    """As :func:`reports`, for an application whose start-up is over: the stack that is built for it is the one that it
+    keeps, since middleware that is made twice may not bear it."""
+    return compile_routes(app, stack_objections=objections(app), root_path=app.root_path).reports
+
+
 class NativeSide:
     """One application's native routes; the engine reads the attributes and calls the methods that are named here."""
 

@@ -56,12 +56,14 @@ _OPTIONS = "_fastr_route_options"
 
 @dataclass(frozen=True)
 class RouteReport:
-    """What became of a route. ``reasons``: why it has no better lane; empty in the best one."""
+    """What became of a route. ``reasons``: why it has no better lane; empty in the best one. ``pattern``: the regular
+    expression by which Starlette knows the paths that it takes; None: it may take any."""
 
     methods: tuple[str, ...]
     path: str
     lane: str
     reasons: tuple[str, ...]
+    pattern: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -179,7 +181,7 @@ def _add(app: FastAPI, candidate: _Candidate, compiled: CompiledRoutes, objectio
     if kind is Mount:
         label = f"{route.path}/..."
         add(route.path if _known_path(route) else None, None, None, label=label, below=True)
-        _report(compiled, ("*",), label, [("foreign_route", "mounted application")])
+        _report(compiled, ("*",), label, [("foreign_route", "mounted application")], _pattern(route))
         return
     if kind is Host or effective is None:
         label = str(getattr(route, "path", "*"))
@@ -192,7 +194,8 @@ def _add(app: FastAPI, candidate: _Candidate, compiled: CompiledRoutes, objectio
     if kind is Route:
         path = route.path if _known_path(route) else None
         add(path, None if route.methods is None else sorted(route.methods), None, label=route.path)
-        _report(compiled, tuple(sorted(route.methods or "*")), route.path, [("foreign_route", "Starlette route")])
+        facts = [("foreign_route", "Starlette route")]
+        _report(compiled, tuple(sorted(route.methods or "*")), route.path, facts, _pattern(route))
         return
     label = str(getattr(effective, "path", "?"))
     add(None, None, None, label=label)
@@ -204,13 +207,25 @@ def _known_path(route: Any) -> bool:
     return all(type(convertor) in _CONVERTORS for convertor in route.param_convertors.values())
 
 
-def _report(compiled: CompiledRoutes, methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> None:
-    compiled.reports.append(_classified(methods, path, facts))
+def _pattern(route: Any) -> str | None:
+    """The regular expression of a route's path."""
+    pattern = getattr(getattr(route, "path_regex", None), "pattern", None)
+    return pattern if isinstance(pattern, str) else None
 
 
-def _classified(methods: tuple[str, ...], path: str, facts: list[tuple[str, str]]) -> RouteReport:
+def _report(
+    compiled: CompiledRoutes,
+    methods: tuple[str, ...],
+    path: str,
+    facts: list[tuple[str, str]],
+    pattern: str | None = None,
+) -> None:
+    compiled.reports.append(_classified(methods, path, facts, pattern))
+
+
+def _classified(methods: tuple[str, ...], path: str, facts: list[tuple[str, str]], pattern: str | None) -> RouteReport:
     lane, reasons = _native.classify_route(facts)
-    return RouteReport(methods, path, lane, tuple(reasons))
+    return RouteReport(methods, path, lane, tuple(reasons), pattern)
 
 
 def _add_api_route(
@@ -236,7 +251,7 @@ def _add_api_route(
             facts.append(("observer", "limits for forms"))
         if analysis.is_direct:
             facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]
-    report = _classified(methods, effective.path, facts)
+    report = _classified(methods, effective.path, facts, _pattern(effective))
     route: _native.NativeRoute | None = None
     if handler is not None and analysis is not None and report.lane != "asgi":
         info, options = _info(app, candidate, handler), RouteOptions.of(effective.endpoint)

@@ -60,7 +60,34 @@ def test_what_is_appended_is_loaded(store: BaselineStore) -> None:
     assert stored.sessions == (session(),)
     assert stored.has_load(LOAD)
     assert not stored.has_load({**LOAD, "users": 21})
+    assert stored.lane is None
     assert store.load(NODE + "[other]") is None
+
+
+def test_the_lane_is_kept_until_another_one_or_another_load_is_stored(store: BaselineStore) -> None:
+    def lane() -> str | None:
+        stored = store.load(NODE)
+        assert stored is not None
+        return stored.lane
+
+    store.append(NODE, LOAD, session(), lane="typed")
+    store.append(NODE, LOAD, session())
+    assert lane() == "typed"
+    store.append(NODE, LOAD, session(), lane="full")
+    assert lane() == "full"
+    store.append(NODE, {**LOAD, "users": 21}, session())
+    assert lane() is None
+
+
+@pytest.mark.parametrize("lane", ["slow", "", 3, ["typed"]])
+def test_a_lane_that_there_is_not_is_refused(store: BaselineStore, lane: object) -> None:
+    store.append(NODE, LOAD, session(), lane="typed")
+    path = store.path_of(NODE)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["tests"][NODE]["lane"] = lane
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(BaselineError, match="must be one of fast, typed, full, asgi"):
+        store.load(NODE)
 
 
 def test_a_file_is_sorted_indented_and_ends_with_a_newline(store: BaselineStore) -> None:

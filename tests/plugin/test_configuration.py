@@ -50,6 +50,7 @@ def test_a_mistake_in_an_option_ends_the_run(project: Project, args: tuple[str, 
     ("marker", "words"),
     [
         ("user=3", "*unknown argument 'user'; did you mean 'users'?*"),
+        ('mount="wsgi"', '*`mount` is \'wsgi\'; it must be "auto" or "asgi" or "native"*'),
         ("20", "*keyword arguments only*"),
         ('limit={"cpus": "2%"}', "*unknown metric `cpus`; did you mean `cpu`?*"),
         ('app="shop"', "*'shop' names no application*"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr.errors import FastrError, ReportError
-from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, ValidityNote, Verdict
+from pytest_fastr.gate.model import LaneResult, MetricResult, SessionReport, TestReport, ValidityNote, Verdict
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
 from pytest_fastr.report.result_file import SCHEMA_VERSION, to_json, write
 
@@ -58,8 +58,22 @@ def test_the_schema_s_keys_are_there() -> None:
     cpu = test["metrics"]["cpu"]
     expected = {"unit": "us", "baseline": 200.0, "candidate": 250.0, "change": 0.25, "low": 0.2, "high": 0.3}
     assert {key: cpu[key] for key in expected} == expected
+    assert test["lane"] is None
     assert cpu["limit"] == 0.05
     assert cpu["verdict"] == "regressed"
+
+
+def test_the_lane_of_a_route_has_a_member_of_its_own() -> None:
+    lane = LaneResult("GET /x", "asgi", ("is a Host",), "typed", Verdict.REGRESSED, "GET /x left its lane")
+    (test,) = strict(to_json(replace(REPORT, tests=(replace(TEST, lane=lane),))))["tests"]
+    assert test["lane"] == {
+        "route": "GET /x",
+        "lane": "asgi",
+        "reasons": ["is a Host"],
+        "baseline": "typed",
+        "verdict": "regressed",
+        "message": "GET /x left its lane",
+    }
 
 
 def test_what_is_not_finite_or_not_known_is_null() -> None:

@@ -10,7 +10,15 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from pytest_fastr.gate.model import AbsoluteResult, MetricResult, SessionReport, TestReport, ValidityNote, Verdict
+from pytest_fastr.gate.model import (
+    AbsoluteResult,
+    LaneResult,
+    MetricResult,
+    SessionReport,
+    TestReport,
+    ValidityNote,
+    Verdict,
+)
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
 from pytest_fastr.report.quantity import (
     bytes_text,
@@ -386,3 +394,44 @@ def test_a_broken_absolute_limit_is_what_a_test_says_first() -> None:
     assert "--perf-update" not in text
     open_ = paragraph(replace(test, verdict=Verdict.INCONCLUSIVE))
     assert "p999<1s is not known: too few answers to tell." in open_
+
+
+LEFT = LaneResult(
+    "GET /x", "asgi", ("is a Host",), "typed", Verdict.REGRESSED, "GET /x left its lane: typed -> asgi (is a Host)"
+)
+OUT_OF_ITS_LANE = replace(EQUIVALENT, verdict=Verdict.REGRESSED, lane=LEFT)
+
+
+def test_a_lane_that_was_left_stands_where_the_change_does_and_below_the_table() -> None:
+    text = render(session_of(OUT_OF_ITS_LANE), 110, color=False)
+    assert re.search(r"252 us  lane typed -> asgi +regressed", text)
+    assert f"! tests/perf/test_shop.py::test_health: {LEFT.message}" in text
+
+
+def test_a_metric_that_moved_speaks_before_the_lane() -> None:
+    text = render(session_of(replace(REGRESSED, lane=LEFT)), 110, color=False)
+    assert re.search(r"252 us  cpu \+18.3 % .* +regressed", text)
+    assert LEFT.message in text.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize(
+    ("mode", "way_out"),
+    [("paired", 'lanes = "report"'), ("stored", '--perf-update "tests/perf/test_shop.py::test_health" --perf-reason')],
+)
+def test_a_lane_that_was_left_says_the_way_out(mode: str, way_out: str) -> None:
+    text = paragraph(replace(OUT_OF_ITS_LANE, mode=mode))
+    assert f"{LEFT.message}." in text
+    assert "Give the route its lane back" in text
+    assert way_out in text
+    assert "Make the code cheaper" not in text
+    both = paragraph(replace(REGRESSED, mode=mode, lane=LEFT))
+    assert LEFT.message in both
+    assert "Make the code cheaper again" in both
+
+
+def test_a_better_lane_and_one_that_is_not_gated_are_said() -> None:
+    better = replace(LEFT, verdict=Verdict.IMPROVED, message="GET /x has a better lane: asgi -> typed")
+    for lane in (better, replace(LEFT, verdict=None)):
+        text = render(session_of(replace(EQUIVALENT, lane=lane)), 110, color=False)
+        assert lane.message in text
+        assert re.search(r"cpu \+0.4 % .* +equivalent", text)
