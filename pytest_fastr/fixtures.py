@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import Config, Limits, parse_count, parse_duration, parse_limits
+from pytest_fastr.config import Config, Limits, parse_limits
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Samples, ask_once
 from pytest_fastr.gate.model import TestReport, Verdict, worst
 from pytest_fastr.gate.tasks import Measurement
+from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, build_request, failures
 from pytest_fastr.load.request import QueryValue
 from pytest_fastr.load.shape import check_rate

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import parse_count, parse_duration
 from pytest_fastr.errors import FastrError, LoadError, MeasurementError
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import Show, death
+from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, Scenario, describe_failures, scenario
 from pytest_fastr.load.limits import Limit, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.result import LoadReport

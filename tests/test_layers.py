@@ -15,6 +15,8 @@ PACKAGE = Path(pytest_fastr.__file__).parent
 # Lower first. A module may import its own layer and lower ones.
 LAYERS = (
     ("errors",),
+    ("keys",),
+    ("apps",),
     ("config", "_native"),
     ("web",),
     ("mount",),

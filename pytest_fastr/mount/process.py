@@ -1,4 +1,4 @@
-"""A server under test in a process of its own: spawned from a name, or forked from an object.
+"""A server under test in a process of its own, and how one is forked from an object.
 
 Every process leads its own group, holds the reading end of a lifeline pipe and reports over a ready pipe, so that it is
 known to answer before it is used, and ends with its parent however that ends.
@@ -30,7 +30,6 @@ from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
 from pytest_fastr.mount.fork_safety import refuse_threads
 from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import AppRef
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
@@ -48,6 +47,7 @@ class Launch:
     ``env`` is added to the parent's environment. ``startup_timeout`` is in seconds. For spawned servers only: ``path``
     goes before the import path; ``cwd`` is the folder they serve in (None: this process'); ``moved`` is a checkout and
     its copy, from which the checkout's code is imported instead; ``sample`` is the file for a profile of their time.
+    For commands: ``cwd`` as well, and ``root``, the folder that they may ask for.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
@@ -58,10 +58,11 @@ class Launch:
     cwd: str | None = None
     moved: tuple[str, str] | None = None
     sample: str | None = None
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
+class Channel:
     """What parent and server have in common: two pipes, a log file, and a mark to know the server's processes by."""
 
     ready_read: int
@@ -72,7 +73,7 @@ class _Channel:
     mark: str
 
     @classmethod
-    def open(cls) -> _Channel:
+    def open(cls) -> Channel:
         # A file without a name is gone with the last process that has it open, however that ends.
         log, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
         os.unlink(name)
@@ -96,9 +97,12 @@ class _Channel:
 
 
 class ServerProcess:
-    """A running server process. Made by :func:`spawn` and :func:`fork`."""
+    """A running server process. Made by ``spawn`` and :func:`fork`.
 
-    def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
+    ``drain_s``: how long it may take to finish what is in flight.
+    """
+
+    def __init__(self, pid: int, channel: Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
         self.pid = pid
         self._log: int | None = channel.log
         self._ready_pipe: int | None = channel.ready_read
@@ -116,6 +120,11 @@ class ServerProcess:
         if self.ready is None:
             raise MountError("the server is not ready")
         return self.ready.address.url
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The roots of the processes that serve, whose CPU time and memory are its cost."""
+        return () if self.ready is None else (self.ready.pid,)
 
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal), None while it runs."""
@@ -249,72 +258,10 @@ atexit.register(stop_all)
 os.register_at_fork(after_in_child=_close_lifelines_in_child)
 
 
-def spawn(app: AppRef, launch: Launch) -> ServerProcess:
-    """Starts ``python -m pytest_fastr.serve`` and waits until it answers. Raises MountError's children."""
-    (server,) = spawn_together((app, launch))
-    return server
-
-
-def spawn_together(*servers: tuple[AppRef, Launch]) -> tuple[ServerProcess, ...]:
-    """Starts several servers at once, and waits until all of them answer. Raises MountError's children; then none of
-    them is left."""
-    started: list[ServerProcess] = []
-    try:
-        started += (_begin(app, launch) for app, launch in servers)
-        for server, (_, launch) in zip(started, servers, strict=True):
-            server.await_ready(launch.startup_timeout)
-    except BaseException:
-        for server in started:
-            server.stop()
-        raise
-    return tuple(started)
-
-
-def _begin(app: AppRef, launch: Launch) -> ServerProcess:
-    """A server that is starting."""
-    options = launch.options
-    channel = _Channel.open()
-    command = [
-        launch.python, "-m", "pytest_fastr.serve", str(app),
-        "--host", options.host, "--port", str(options.port),
-        "--root-path", options.root_path, "--lifespan", options.lifespan, "--mount", options.mount,
-        "--drain-timeout", str(options.drain_timeout),
-        "--ready-fd", str(channel.ready_write), "--lifeline-fd", str(channel.lifeline_read),
-    ]  # fmt: skip
-    for entry in launch.path:
-        command += ["--path", entry]
-    if launch.moved is not None:
-        command += ["--moved", *launch.moved]
-    if launch.cwd is not None:
-        command += ["--chdir", launch.cwd]
-    if launch.sample is not None:
-        command += ["--sample", launch.sample]
-    if options.threads is not None:
-        command += ["--threads", str(options.threads)]
-    for name, value in options.limits.items():
-        command += ["--limit", f"{name}={value}"]
-    try:
-        popen = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=channel.log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **launch.env, MARK: channel.mark},
-            pass_fds=(channel.ready_write, channel.lifeline_read),
-            start_new_session=True,
-        )
-    except OSError as error:
-        channel.discard()
-        raise StartupError(f"cannot start {launch.python}: {error}") from error
-    finally:
-        channel.close_child_ends()
-    return ServerProcess(popen.pid, channel, popen, options.drain_timeout)
-
-
 def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
     """Forks this process and serves an application object from the child. Raises ForkError when threads run."""
     refuse_threads()
-    channel = _Channel.open()
+    channel = Channel.open()
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -336,7 +283,7 @@ def fork(app: AsgiApplication, launch: Launch) -> ServerProcess:
     return server
 
 
-def _run_forked(app: AsgiApplication, launch: Launch, channel: _Channel) -> NoReturn:
+def _run_forked(app: AsgiApplication, launch: Launch, channel: Channel) -> NoReturn:
     """The forked child: leaves nothing of pytest behind it, and never returns into it."""
     code = 1
     try:
