@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from pytest_fastr import _native
 from pytest_fastr.config import Config, Limits, parse_limits
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
+from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Samples, ask_once
 from pytest_fastr.gate.model import TestReport, Verdict, worst
@@ -23,13 +23,11 @@ from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, build_request, failures
 from pytest_fastr.load.request import QueryValue
 from pytest_fastr.load.shape import check_rate
-from pytest_fastr.mount import AppRef, Launch, ServerProcess
-from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import check_asgi
 from pytest_fastr.perf_load import PerfLoad
+from pytest_fastr.sources import app_source
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
-DRAIN_SECONDS = 1.0
+_UNKNOWN = "of the server's processes is not known: the `pid` of a URL is missing, or this machine does not tell"
 MARKER_KEYS = ("users", "duration", "epochs", "rate", "limit", "app")
 
 
@@ -70,7 +68,7 @@ class PerfResult:
         platform does not tell."""
         value = self._measured()[0].cpu_us_per_request
         if value is None:
-            raise MeasurementError("the CPU time of the server's processes cannot be read on this machine")
+            raise MeasurementError(f"the CPU time {_UNKNOWN}")
         return value
 
     @property
@@ -78,7 +76,7 @@ class PerfResult:
         """Largest resident memory of the server's process tree, in bytes."""
         value = self._measured()[0].peak_rss_bytes
         if value is None:
-            raise MeasurementError("the memory of the server's processes cannot be read on this machine")
+            raise MeasurementError(f"the memory {_UNKNOWN}")
         return int(value)
 
     @property
@@ -150,26 +148,6 @@ def _rate(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"@pytest.mark.perf: `rate` is {value!r}; it must be requests a second, such as 500")
     return float(check_rate(value, (), "@pytest.mark.perf: `rate`"))
-
-
-def app_source(app: Any, config: Config, rootdir: Path) -> AppSource:
-    """What ``app=``, ``perf_app`` or the configuration names, as something to start. Raises MountError's children."""
-    if app is None:
-        raise ConfigError(
-            'no application to test: set `app = "module:attr"` in [tool.pytest-fastr], write a fixture `perf_app`, '
-            'or mark the test with @pytest.mark.perf(app="module:attr")'
-        )
-    target = AppRef.parse(app) if isinstance(app, str) else check_asgi(app, "the application of `perf_app`")
-    # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
-    path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
-    launch = Launch(
-        # Nothing is in flight when a measured server is ended: what still runs then hangs.
-        options=ServeOptions(drain_timeout=DRAIN_SECONDS, mount=config.mount),
-        env=config.env,
-        path=path,
-        startup_timeout=config.startup_timeout_s,
-    )
-    return AppSource(target, launch)
 
 
 class Perf:
@@ -270,7 +248,7 @@ class Perf:
             self._failed(nodeid, line, error, server)
             raise
 
-    def _serve(self, nodeid: str, line: int) -> ServerProcess:
+    def _serve(self, nodeid: str, line: int) -> AnyServer:
         try:
             server = self._state.pool.candidate(self._source)
             if len(self._names) == 1:
@@ -298,7 +276,7 @@ class Perf:
         results += [ItemResult(report, gate.outcome(report)) for report in reports]
         return reports, samples
 
-    def _failed(self, nodeid: str, line: int, error: FastrError, server: ServerProcess | None) -> None:
+    def _failed(self, nodeid: str, line: int, error: FastrError, server: AnyServer | None) -> None:
         log = server.log_tail(self._log_start) if server is not None else ""
         if log:
             self._item.add_report_section("call", "server log", log)
@@ -308,7 +286,8 @@ class Perf:
 
 @pytest.fixture
 def perf_app() -> Any:
-    """The application under test: override it to return ``"module:attr"`` or an ASGI application.
+    """The application under test: override it to return ``"module:attr"``, an ASGI application, or a table such as
+    ``{"command": ...}`` or ``{"url": ...}``.
 
     None: what the marker or the configuration names.
     """
@@ -317,11 +296,12 @@ def perf_app() -> Any:
 
 def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppSource, MarkerSettings]:
     settings = marker_settings(request.node, state.config, state)
-    app = settings.app
+    app, where = settings.app, "@pytest.mark.perf: `app`"
     if app is None:
-        app = request.getfixturevalue("perf_app")
-    app = state.config.app if app is None else app
-    source = app_source(app, state.config, request.config.rootpath)
+        app, where = request.getfixturevalue("perf_app"), "the fixture `perf_app`"
+    if app is None:
+        app, where = state.config.app, "[tool.pytest-fastr]: `app`"
+    source = app_source(app, state.config, request.config.rootpath, where)
     against = None if state.gate is None else state.gate.against
     return source if against is None else against.candidate(source), settings
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("gate",),
     ("report",),
     ("options", "state"),
-    ("perf_load",),
+    ("perf_load", "sources"),
     ("fixtures",),
     ("load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),

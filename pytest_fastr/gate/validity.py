@@ -63,7 +63,8 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
             )
     notes += _rate_notes(samples)
     if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
-        note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
+        why = "the server's processes are not known" if samples.pair.unmeasured else "the system did not let them"
+        note("warn", "placement", f"servers and generator did not share a core ({why}): intervals will be wide")
     if samples.pair.b.source.is_object:
         note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
     return tuple(notes)

@@ -29,7 +29,7 @@ from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
 from pytest_fastr.mount.fork_safety import refuse_threads
-from pytest_fastr.mount.runtime import ServeOptions
+from pytest_fastr.mount.runtime import Address, ServeOptions
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
@@ -117,9 +117,14 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """The base URL, without a trailing slash."""
+        return self.address.url
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
         if self.ready is None:
             raise MountError("the server is not ready")
-        return self.ready.address.url
+        return self.ready.address
 
     @property
     def pids(self) -> tuple[int, ...]:
