@@ -132,7 +132,7 @@ class Decider:
     def _refuse_nothing_to_gate(self, task: Task) -> None:
         if not self._gated_of(task):
             raise MeasurementError(
-                f"{task.pair.b.request.name}: nothing would be gated: `gate` has {', '.join(self._gated)} only, which is not "
+                f"{task.pair.b.request.name}: nothing would be gated: `gate` has {', '.join(self._gated)} only, not "
                 "known of a server whose `pid` is not given; give it, or add throughput to `gate`"
             )
 

@@ -192,8 +192,6 @@ def test_each_side_of_a_pair_has_its_folder_its_code_and_its_environment(reposit
     repository.configure(command(text, ', cwd = "back"') + sides + '[tool.pytest.ini_options]\npythonpath = ["src"]\n')
     commit(repository)
     repository.write("side.txt", "candidate")
-    path = os.environ["PYTHONPATH"]
-    repository.monkeypatch.setenv("PYTHONPATH", f"{repository.path / 'src'}{os.pathsep}{path}")
     result, (test,) = repository.results("--perf-against", "main")
     result.assert_outcomes(passed=1)
     assert (test["mode"], test["verdict"]) in [("paired", verdict) for verdict in NOT_RED]
