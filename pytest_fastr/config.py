@@ -7,17 +7,29 @@ everywhere.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from pytest_fastr.apps import CommandApp, UrlApp, parse_app
 from pytest_fastr.errors import ConfigError
+from pytest_fastr.keys import (
+    Key,
+    as_number,
+    fields,
+    one_of,
+    parse_count,
+    parse_duration,
+    positive,
+    refusal,
+    suggestion,
+    text_like,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,8 +101,8 @@ class AgainstConfig:
 class Config:
     """What the user configured, with defaults for the rest."""
 
-    app: str | None = None
-    """`module:attr` or `module:factory()` of the app under test."""
+    app: str | CommandApp | UrlApp | None = None
+    """The app under test: `module:attr` or `module:factory()`, a command that serves it, or where it is served."""
     baselines: str = "baselines"
     """Folder of the baselines, relative to the root directory."""
     users: int = 20
@@ -162,30 +174,7 @@ def load_config(rootdir: Path) -> Config:
 
 def parse_config(table: Mapping[str, object], where: str) -> Config:
     """Checks a table of keys. `where` names its place in messages."""
-    return Config(**_fields(table, _KEYS, where))
-
-
-def _fields(table: Mapping[str, object], keys: Iterable[_Key], where: str) -> dict[str, Any]:
-    """The fields that a table of these keys fills."""
-    known = {key.name: key for key in keys}
-    values: dict[str, Any] = {}
-    for name, value in table.items():
-        if name not in known:
-            raise ConfigError(f"{where}: unknown key `{name}`{_suggestion(name, known)}")
-        key = known[name]
-        values[key.field] = key.parse(value, f"{where}: `{name}`")
-    return values
-
-
-def parse_duration(value: object, what: str) -> float:
-    """Seconds from "500ms", "5s", "2m" or a number of seconds. `what` names the value in messages."""
-    example = 'a duration above zero, such as "500ms", "5s", "2m" or a number of seconds'
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m)", value.strip(), re.ASCII)
-        seconds = float(match[1]) * _SECONDS[match[2]] if match else math.nan
-    else:
-        seconds = _number(value)
-    return _positive(seconds, value, what, example)
+    return Config(**fields(table, _KEYS, where))
 
 
 def parse_limit(value: object, what: str) -> float:
@@ -193,8 +182,8 @@ def parse_limit(value: object, what: str) -> float:
     example = 'a change above zero, such as "2%" or 0.02'
     if isinstance(value, str):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip(), re.ASCII)
-        return _positive(float(match[1]) / 100 if match else math.nan, value, what, example)
-    fraction = _positive(_number(value), value, what, example)
+        return positive(float(match[1]) / 100 if match else math.nan, value, what, example)
+    fraction = positive(as_number(value), value, what, example)
     if fraction >= 1:
         raise ConfigError(f'{what} is {value!r}, which would be {fraction * 100:g} %; write "{fraction:g}%"')
     return fraction
@@ -204,7 +193,7 @@ def parse_limits(value: object, what: str) -> Limits:
     """A table of metric to limit: a change (``"2%"``) or, with a unit or a sign, an absolute one (``"50ms"``,
     ``">2000"``), or a list of both."""
     if not isinstance(value, Mapping):
-        raise _refusal(value, what, 'a table, such as { cpu = "2%", p99 = "50ms" }')
+        raise refusal(value, what, 'a table, such as { cpu = "2%", p99 = "50ms" }')
     changes: dict[str, float] = {}
     absolute: dict[str, AbsoluteLimit] = {}
     for metric, given in value.items():
@@ -242,72 +231,35 @@ def _absolute_limit(metric: object, value: object, what: str) -> AbsoluteLimit |
         raise ConfigError(f"{what} is {value!r}; absolute limits are known for {', '.join(_ABSOLUTE_METRICS)}")
     units, sign, example = _ABSOLUTE_METRICS[str(metric)]
     if match is None or (match[3] or "") not in units or match[1] not in ("", sign):
-        raise _refusal(value, what, f"an absolute limit, such as {example}")
+        raise refusal(value, what, f"an absolute limit, such as {example}")
     bound = float(match[2]) * units[match[3] or ""]
     if not bound > 0:
-        raise _refusal(value, what, f"above zero, such as {example}")
+        raise refusal(value, what, f"above zero, such as {example}")
     return AbsoluteLimit(f"{metric}{sign}{match[2]}{match[3] or ''}", str(metric), sign, bound)
-
-
-def parse_count(value: object, what: str) -> int:
-    """A whole number from 1 up."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _refusal(value, what, "a whole number from 1 up, such as 20")
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A key of the table: the field it fills, and what turns its value into the field's."""
-
-    name: str
-    field: str
-    parse: Callable[[object, str], object]
-
-
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-
-
-def _text(example: str) -> Callable[[object, str], str]:
-    def parse(value: object, what: str) -> str:
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
-            raise _refusal(value, what, f"a text, such as {example}")
-        return value
-
-    return parse
-
-
-def _choice(*choices: str) -> Callable[[object, str], str]:
-    def parse(value: object, what: str) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise _refusal(value, what, " or ".join(f'"{choice}"' for choice in choices))
-        return value
-
-    return parse
 
 
 def parse_mount(value: object, what: str) -> MountKind:
     """How an app is served."""
-    return _choice(*get_args(MountKind))(value, what)  # type: ignore[return-value]
+    return one_of(*get_args(MountKind))(value, what)  # type: ignore[return-value]
 
 
 def _probability(value: object, what: str) -> float:
     probability = parse_limit(value, what)
     if probability >= 0.5:
-        raise _refusal(value, what, 'a probability below 50 %, such as "1%" or 0.01')
+        raise refusal(value, what, 'a probability below 50 %, such as "1%" or 0.01')
     return probability
 
 
 def _against(value: object, what: str) -> AgainstConfig:
     if not isinstance(value, Mapping):
-        raise _refusal(value, what, 'a table, such as { prepare = "make build", copy = [".env"] }')
-    return AgainstConfig(**_fields(value, _AGAINST_KEYS, what))
+        raise refusal(value, what, 'a table, such as { prepare = "make build", copy = [".env"] }')
+    return AgainstConfig(**fields(value, _AGAINST_KEYS, what))
 
 
 def _texts(value: object, what: str) -> tuple[str, ...]:
-    parse = _text('".env"')
+    parse = text_like('".env"')
     if not isinstance(value, list):
-        raise _refusal(value, what, 'a list of texts, such as [".env", "assets"]')
+        raise refusal(value, what, 'a list of texts, such as [".env", "assets"]')
     return tuple(str(parse(one, f"an entry of {what}")) for one in value)
 
 
@@ -315,13 +267,13 @@ def _environments(value: object, what: str) -> Mapping[str, Mapping[str, str]]:
     sides = ("baseline", "candidate")
     if not isinstance(value, Mapping) or not set(value) <= set(sides):
         example = 'a table a side, such as { baseline = { DB = "a.db" }, candidate = { DB = "b.db" } }'
-        raise _refusal(value, what, example)
+        raise refusal(value, what, example)
     return MappingProxyType({side: _environment(one, f"{what} of `{side}`") for side, one in value.items()})
 
 
 def _metrics(value: object, what: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-        raise _refusal(value, what, 'a list of at least one metric, such as ["cpu", "p99"]')
+        raise refusal(value, what, 'a list of at least one metric, such as ["cpu", "p99"]')
     for metric in value:
         _check_metric(metric, what)
     if len(set(value)) != len(value):
@@ -332,72 +284,46 @@ def _metrics(value: object, what: str) -> tuple[str, ...]:
 def _environment(value: object, what: str) -> Mapping[str, str]:
     example = 'a table of texts, such as { DATABASE_URL = "sqlite:///perf.db" }'
     if not isinstance(value, Mapping):
-        raise _refusal(value, what, example)
+        raise refusal(value, what, example)
     for name, text in value.items():
         if not name or "=" in name or "\0" in name:
-            raise _refusal(name, f"a name in {what}", "the name of an environment variable, such as DATABASE_URL")
+            raise refusal(name, f"a name in {what}", "the name of an environment variable, such as DATABASE_URL")
         if not isinstance(text, str) or "\0" in text:
-            raise _refusal(text, f"{what} of `{name}`", 'a text, such as "1"')
+            raise refusal(text, f"{what} of `{name}`", 'a text, such as "1"')
     return MappingProxyType(dict(value))
 
 
 _AGAINST_KEYS = (
-    _Key("prepare", "prepare", _text('"make build"')),
-    _Key("copy", "copy", _texts),
-    _Key("env", "env", _environments),
+    Key("prepare", "prepare", text_like('"make build"')),
+    Key("copy", "copy", _texts),
+    Key("env", "env", _environments),
 )
 
 _KEYS = (
-    _Key("app", "app", _text('"shop.main:app"')),
-    _Key("baselines", "baselines", _text('"baselines"')),
-    _Key("users", "users", parse_count),
-    _Key("duration", "duration_s", parse_duration),
-    _Key("epochs", "epochs", parse_count),
-    _Key("limit", "limit", parse_limits),
-    _Key("gate", "gate", _metrics),
-    _Key("false_alarm", "false_alarm", _probability),
-    _Key("inconclusive", "inconclusive", _choice("pass", "fail")),
-    _Key("new", "new", _choice("auto", "pass", "fail")),
-    _Key("startup_timeout", "startup_timeout_s", parse_duration),
-    _Key("request_timeout", "request_timeout_s", parse_duration),
-    _Key("warmup_max", "warmup_max_s", parse_duration),
-    _Key("env", "env", _environment),
-    _Key("mount", "mount", parse_mount),
-    _Key("lanes", "lanes", _choice(*get_args(LanesKind))),
-    _Key("interface", "interface", _choice("auto", "asgi", "wsgi")),
-    _Key("threads", "threads", parse_count),
-    _Key("workers", "workers", parse_count),
-    _Key("budget", "budget_s", parse_duration),
-    _Key("against", "against", _against),
+    Key("app", "app", parse_app),
+    Key("baselines", "baselines", text_like('"baselines"')),
+    Key("users", "users", parse_count),
+    Key("duration", "duration_s", parse_duration),
+    Key("epochs", "epochs", parse_count),
+    Key("limit", "limit", parse_limits),
+    Key("gate", "gate", _metrics),
+    Key("false_alarm", "false_alarm", _probability),
+    Key("inconclusive", "inconclusive", one_of("pass", "fail")),
+    Key("new", "new", one_of("auto", "pass", "fail")),
+    Key("startup_timeout", "startup_timeout_s", parse_duration),
+    Key("request_timeout", "request_timeout_s", parse_duration),
+    Key("warmup_max", "warmup_max_s", parse_duration),
+    Key("env", "env", _environment),
+    Key("mount", "mount", parse_mount),
+    Key("lanes", "lanes", one_of(*get_args(LanesKind))),
+    Key("interface", "interface", one_of("auto", "asgi", "wsgi")),
+    Key("threads", "threads", parse_count),
+    Key("workers", "workers", parse_count),
+    Key("budget", "budget_s", parse_duration),
+    Key("against", "against", _against),
 )
-
-
-def _number(value: object) -> float:
-    """The number itself; NaN, which every check refuses, for what is none. A bool is no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _positive(number: float, value: object, what: str, example: str) -> float:
-    if not math.isfinite(number) or number <= 0:
-        raise _refusal(value, what, example)
-    return number
 
 
 def _check_metric(metric: object, what: str, known: Iterable[str] = DEFAULT_LIMITS) -> None:
     if not isinstance(metric, str) or metric not in DEFAULT_LIMITS:
-        raise ConfigError(f"{what}: unknown metric `{metric}`{_suggestion(str(metric), known)}")
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(sorted(names))}"
-
-
-def _refusal(value: object, what: str, example: str) -> ConfigError:
-    return ConfigError(f"{what} is {value!r}; it must be {example}")
+        raise ConfigError(f"{what}: unknown metric `{metric}`{suggestion(str(metric), known)}")

@@ -7,28 +7,27 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import Config, Limits, MountKind, parse_count, parse_duration, parse_limits, parse_mount
+from pytest_fastr.config import Config, Limits, MountKind, parse_limits, parse_mount
 from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
+from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import LoadShape, Samples, ask_once
 from pytest_fastr.gate.model import TestReport, Verdict, worst
 from pytest_fastr.gate.tasks import Measurement
+from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, build_request, failures
 from pytest_fastr.load.request import QueryValue
 from pytest_fastr.load.shape import check_rate
-from pytest_fastr.mount import AppRef, Launch, ServerProcess
-from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import check_app
 from pytest_fastr.perf_load import PerfLoad
+from pytest_fastr.sources import app_source
 from pytest_fastr.state import STATE, ItemResult, PluginState
 
-DRAIN_SECONDS = 1.0
+_UNKNOWN = "of the server's processes is not known: the `pid` of a URL is missing, or this machine does not tell"
 MARKER_KEYS = ("users", "duration", "epochs", "rate", "limit", "app", "mount")
 
 
@@ -69,7 +68,7 @@ class PerfResult:
         platform does not tell."""
         value = self._measured()[0].cpu_us_per_request
         if value is None:
-            raise MeasurementError("the CPU time of the server's processes cannot be read on this machine")
+            raise MeasurementError(f"the CPU time {_UNKNOWN}")
         return value
 
     @property
@@ -77,7 +76,7 @@ class PerfResult:
         """Largest resident memory of the server's process tree, in bytes."""
         value = self._measured()[0].peak_rss_bytes
         if value is None:
-            raise MeasurementError("the memory of the server's processes cannot be read on this machine")
+            raise MeasurementError(f"the memory {_UNKNOWN}")
         return int(value)
 
     @property
@@ -151,36 +150,6 @@ def _rate(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"@pytest.mark.perf: `rate` is {value!r}; it must be requests a second, such as 500")
     return float(check_rate(value, (), "@pytest.mark.perf: `rate`"))
-
-
-def app_source(app: Any, config: Config, rootdir: Path, mount: MountKind) -> AppSource:
-    """What ``app=``, ``perf_app`` or the configuration names, as something to start. Raises MountError's children."""
-    if app is None:
-        raise ConfigError(
-            'no application to test: set `app = "module:attr"` in [tool.pytest-fastr], write a fixture `perf_app`, '
-            'or mark the test with @pytest.mark.perf(app="module:attr")'
-        )
-    target = AppRef.parse(app) if isinstance(app, str) else check_app(app, "the application of `perf_app`")
-    if config.workers > 1 and not isinstance(app, str):
-        raise ConfigError(
-            'workers: an application object of this process has one; name the app as "module:attr" to have more'
-        )
-    # pytest's own import path, and last the folder of the configuration, whatever folder pytest was started in.
-    path = (*(entry for entry in sys.path if entry), str(rootdir)) if isinstance(app, str) else ()
-    launch = Launch(
-        # Nothing is in flight when a measured server is ended: what still runs then hangs.
-        options=ServeOptions(
-            drain_timeout=DRAIN_SECONDS,
-            mount=mount,
-            threads=config.threads,
-            interface=config.interface,
-            workers=config.workers,
-        ),
-        env=config.env,
-        path=path,
-        startup_timeout=config.startup_timeout_s,
-    )
-    return AppSource(target, launch)
 
 
 class Perf:
@@ -281,7 +250,7 @@ class Perf:
             self._failed(nodeid, line, error, server)
             raise
 
-    def _serve(self, nodeid: str, line: int) -> ServerProcess:
+    def _serve(self, nodeid: str, line: int) -> AnyServer:
         try:
             server = self._state.pool.candidate(self._source)
             if len(self._names) == 1:
@@ -292,7 +261,7 @@ class Perf:
             raise
 
     def _measure(
-        self, nodeid: str, line: int, spec: RequestSpec, server: ServerProcess
+        self, nodeid: str, line: int, spec: RequestSpec, server: AnyServer
     ) -> tuple[tuple[TestReport, ...], Samples]:
         gate, ready = self._state.gate, server.ready
         assert gate is not None
@@ -305,7 +274,7 @@ class Perf:
             request=spec,
             shape=self._settings.shape,
             limits=self._settings.limits,
-            mount=ready.mount,
+            mount=self._source.foreign or ready.mount,
             is_fastapi=ready.is_fastapi,
         )
         with self._state.live.test(nodeid) as show:
@@ -314,7 +283,7 @@ class Perf:
         results += [ItemResult(report, gate.outcome(report)) for report in reports]
         return reports, samples
 
-    def _failed(self, nodeid: str, line: int, error: FastrError, server: ServerProcess | None) -> None:
+    def _failed(self, nodeid: str, line: int, error: FastrError, server: AnyServer | None) -> None:
         log = server.log_tail(self._log_start) if server is not None else ""
         if log:
             self._item.add_report_section("call", "server log", log)
@@ -324,7 +293,8 @@ class Perf:
 
 @pytest.fixture
 def perf_app() -> Any:
-    """The application under test: override it to return ``"module:attr"`` or an ASGI application.
+    """The application under test: override it to return ``"module:attr"``, an application object, or a table such as
+    ``{"command": ...}`` or ``{"url": ...}``.
 
     None: what the marker or the configuration names.
     """
@@ -333,11 +303,12 @@ def perf_app() -> Any:
 
 def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppSource, MarkerSettings]:
     settings = marker_settings(request.node, state.config, state)
-    app = settings.app
+    app, where = settings.app, "@pytest.mark.perf: `app`"
     if app is None:
-        app = request.getfixturevalue("perf_app")
-    app = state.config.app if app is None else app
-    source = app_source(app, state.config, request.config.rootpath, settings.mount)
+        app, where = request.getfixturevalue("perf_app"), "the fixture `perf_app`"
+    if app is None:
+        app, where = state.config.app, "[tool.pytest-fastr]: `app`"
+    source = app_source(app, state.config, request.config.rootpath, where, settings.mount)
     against = None if state.gate is None else state.gate.against
     return source if against is None else against.candidate(source), settings
 

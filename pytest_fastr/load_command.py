@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_fastr import _native
-from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError, ReportError
 from pytest_fastr.gate.atomic_file import replace_file
+from pytest_fastr.keys import parse_duration
 from pytest_fastr.load.check import checked
 from pytest_fastr.load.limits import Limit, LimitResult, hold, parse_limit_text, why_refused
 from pytest_fastr.load.request import RequestSpec, build_request

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from pytest_fastr.config import Config, parse_duration
+from pytest_fastr.config import Config
 from pytest_fastr.gate.tasks import WantedMode
+from pytest_fastr.keys import parse_duration
 
 
 @dataclass(frozen=True, slots=True)

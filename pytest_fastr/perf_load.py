@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_fastr import _native
-from pytest_fastr.config import parse_count, parse_duration
 from pytest_fastr.errors import FastrError, LoadError, MeasurementError
+from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import Show, death
+from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, Scenario, describe_failures, scenario
 from pytest_fastr.load.limits import Limit, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.result import LoadReport
 from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
 from pytest_fastr.load.shape import Closed, Open, Shape, check_rate, closed_loop, parse_pause, parse_stages
 from pytest_fastr.load.url import LoadTarget
-from pytest_fastr.mount import ServerProcess
 from pytest_fastr.report.load_text import limit_words
 from pytest_fastr.state import LoadOutcome, PluginState
 
@@ -124,7 +124,7 @@ class PerfLoad:
                 self._item.add_report_section("call", "server log", log)
             raise
 
-    def _played(self, plan: LoadPlan, held_to: tuple[Limit, ...], server: ServerProcess) -> LoadReport | None:
+    def _played(self, plan: LoadPlan, held_to: tuple[Limit, ...], server: AnyServer) -> LoadReport | None:
         target = _target(server)
         if not self._state.options.perf:
             for flow in plan.scenario.alone():
@@ -165,10 +165,10 @@ class PerfLoad:
         return LoadPlan(played, shape, lasting, warm_up_s=WARM_UP_S, seed=secrets.randbits(32))
 
 
-def _target(server: ServerProcess) -> LoadTarget:
+def _target(server: AnyServer) -> LoadTarget:
     assert server.ready is not None  # a candidate is ready
-    address = server.ready.address
-    return LoadTarget(address.url, address.netloc, "/", address.host, address.port, pids=(server.pid,))
+    ready = server.ready
+    return LoadTarget(server.url, server.address.netloc, "/", ready.host, ready.port, pids=server.pids)
 
 
 def _load(plan: LoadPlan, target: LoadTarget, show: Show) -> LoadReport:
@@ -179,7 +179,7 @@ def _load(plan: LoadPlan, target: LoadTarget, show: Show) -> LoadReport:
     return run_plan(plan, target, watch)
 
 
-def _judge(outcome: LoadOutcome, server: ServerProcess) -> None:
+def _judge(outcome: LoadOutcome, server: AnyServer) -> None:
     report = outcome.report
     for note in report.notes:
         if note.level == "void" and report.ok:
@@ -191,7 +191,7 @@ def _judge(outcome: LoadOutcome, server: ServerProcess) -> None:
         raise MeasurementError(f"{report.scenario}: " + "; ".join(broken))
 
 
-def _refuse(report: LoadReport, server: ServerProcess, what: str) -> None:
+def _refuse(report: LoadReport, server: AnyServer, what: str) -> None:
     if not report.requests:
         raise MeasurementError(f"{report.scenario}: nothing was measured{death(server)}")
     if report.errors:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints the routes. Returns 0."""
     here = Path.cwd()
     name = args.app or load_config(here).app
-    if name is None:
+    if not isinstance(name, str):
         raise ConfigError('no application: name one, e.g. `pytest-fastr routes shop.main:app`, or set `app = "..."`')
     first = [*args.path, str(here)]
     sys.path[:] = [*first, *(entry for entry in sys.path if entry not in first)]

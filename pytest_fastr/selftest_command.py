@@ -8,10 +8,11 @@ import shutil
 import sys
 from importlib.metadata import version
 
-from pytest_fastr.config import parse_duration, parse_limit
+from pytest_fastr.config import parse_limit
 from pytest_fastr.gate.measure import LoadShape
 from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.selftest import try_gate
+from pytest_fastr.keys import parse_duration
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.selftest_text import selftest_text
 

@@ -16,12 +16,11 @@ from pytest_fastr.config import (
     Limits,
     load_config,
     parse_config,
-    parse_count,
-    parse_duration,
     parse_limit,
     parse_limits,
 )
 from pytest_fastr.errors import ConfigError
+from pytest_fastr.keys import parse_count, parse_duration
 
 
 def write(folder: Path, text: str) -> Path:

@@ -15,6 +15,8 @@ PACKAGE = Path(pytest_fastr.__file__).parent
 # Lower first. A module may import its own layer and lower ones.
 LAYERS = (
     ("errors",),
+    ("keys",),
+    ("apps",),
     ("config", "_native"),
     ("web",),
     ("mount",),
@@ -22,7 +24,7 @@ LAYERS = (
     ("gate",),
     ("report",),
     ("options", "state"),
-    ("perf_load",),
+    ("perf_load", "sources"),
     ("fixtures",),
     ("load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from pytest_fastr.apps import CommandApp, UrlApp
 from pytest_fastr.config import Config
 from pytest_fastr.errors import RefError
 from pytest_fastr.gate.cache import cache_folder
@@ -20,7 +21,8 @@ from pytest_fastr.gate.ref import Ref, current_commit
 from pytest_fastr.gate.ref_changes import compare_tests, gate_changes, has_test, lock_differences, perf_tests
 from pytest_fastr.gate.worktree import Worktree
 from pytest_fastr.load import RequestSpec
-from pytest_fastr.mount.moved import Moved
+from pytest_fastr.mount import Launch
+from pytest_fastr.mount.moved import Moved, is_code_of
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -66,12 +68,17 @@ class Against:
 
     def candidate(self, source: AppSource) -> AppSource:
         """The working tree's side of a pair."""
-        if source.is_object:
+        if source.is_object or isinstance(source.app, UrlApp):
             return source
-        return replace(source, root=self._ref.toplevel, launch=replace(source.launch, env=self._env("candidate")))
+        env = self._env("candidate")
+        if isinstance(source.app, CommandApp):
+            env = with_import_path(env, source.launch, self._ref.toplevel)
+        return replace(source, root=self._ref.toplevel, launch=replace(source.launch, env=env))
 
     def baseline(self, candidate: AppSource) -> AppSource:
         """The other ref's side: the same application, from its checkout."""
+        if isinstance(candidate.app, CommandApp):
+            return self._baseline_command(candidate, candidate.app)
         moved = self._moved()
         here = Path.cwd()
         cwd = next((place for place in map(moved.place, (here, self._rootdir)) if place.is_dir()), moved.copy)
@@ -88,6 +95,26 @@ class Against:
             moved=(str(moved.checkout), str(moved.copy)),
         )
         return replace(candidate, root=moved.copy, launch=launch)
+
+    def _baseline_command(self, candidate: AppSource, app: CommandApp) -> AppSource:
+        """The same command, from its folder in the checkout."""
+        moved, launch = self._moved(), candidate.launch
+        if self._python is not None and not any("{python}" in word for word in app.argv):
+            raise RefError(
+                f"--perf-against-python says which interpreter {self.title} is served by, and the command does not ask "
+                f"for it: begin it with {{python}} -m, or leave the option out: {app}"
+            )
+        cwd = moved.place(Path(launch.cwd or self._rootdir))
+        if not cwd.is_dir():
+            raise RefError(f"{self.title} has no folder {app.cwd!r}, which the command runs in")
+        there = replace(
+            launch, cwd=str(cwd), root=str(moved.place(self._rootdir)), python=self._python or launch.python,
+            path=[str(moved.place(Path(entry))) for entry in launch.path],
+        )  # fmt: skip
+        env = self._env("baseline")
+        leading = env.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")).split(os.pathsep)
+        env = {**env, "PYTHONPATH": os.pathsep.join(str(moved.place(Path(one))) for one in leading if one)}
+        return replace(candidate, root=moved.copy, launch=replace(there, env=with_import_path(env, there, moved.copy)))
 
     def has_test(self, nodeid: str) -> bool:
         """Whether the ref has the test, whatever its parameters, and be it by another name."""
@@ -149,6 +176,19 @@ class Against:
         said += [f"{test} was removed: {self.title} has it, and it is not measured any more" for test in tests.removed]
         said += [f"{new} was {old}" for old, new in tests.renamed]
         return said
+
+
+def with_import_path(env: Mapping[str, str], launch: Launch, checkout: Path) -> Mapping[str, str]:
+    """The environment of a command on one side of a pair, with that side's folders in front of PYTHONPATH: the one it
+    runs in, then those along the tests' import path that lie in the checkout.
+
+    Without them a source folder that an editable install leads to would be the working tree's on both sides.
+    """
+    own = [entry for entry in launch.path if is_code_of(Path(entry), checkout.resolve())]
+    given = env.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")).split(os.pathsep)
+    # What is given relative to the tests' folder must not become relative to the command's.
+    path = dict.fromkeys(os.path.abspath(entry) for entry in (launch.cwd, *own, *given) if entry)
+    return {**env, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _refuse_other_version(python: str) -> None:

@@ -65,7 +65,8 @@ def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]],
     candidate = samples.candidate
     at_rate = [epoch.at_rate for epoch in samples.epochs]
     paired = [epoch.paired for epoch in samples.epochs]
-    values = {"cpu": cpu_us_per_request(candidate), "throughput": samples.rps}
+    both_known = cpu_us_per_request(samples.baseline) is not None
+    values = {"cpu": cpu_us_per_request(candidate) if both_known else None, "throughput": samples.rps}
     costs: tuple[Literal["cpu", "throughput"], ...] = ("cpu", "throughput")
     for cost in costs:
         value = values[cost]

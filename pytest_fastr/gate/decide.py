@@ -55,6 +55,7 @@ class Decider:
 
     def decide(self, task: Task, show: Show, one_look: bool = False) -> Decision:
         """Measures and judges. Raises MeasurementError, MountError and RefError."""
+        self._refuse_nothing_to_gate(task)
         began = time.monotonic()
         samples = self._measure(task, range(task.shape.epochs), show)
         took_s = time.monotonic() - began
@@ -65,8 +66,10 @@ class Decider:
         if not one_look and not is_void(validity(samples)):
             samples, notes = self._look_on(task, samples, looks, took_s / task.shape.epochs, show)
             task = task.said(*notes)
-        for metric, estimate in found.items():
-            self._epoch_ratios.setdefault((task.basis.mode, metric), []).append(estimate.epochs)
+        # Epochs of the same processes say nothing about how much processes differ.
+        if not task.pair.is_running:
+            for metric, estimate in found.items():
+                self._epoch_ratios.setdefault((task.basis.mode, metric), []).append(estimate.epochs)
         return Decision(task, samples, found, tuple(looks))
 
     def _look_on(
@@ -111,7 +114,7 @@ class Decider:
             ) from error
 
     def _compare(self, task: Task, found: Mapping[str, Estimate], look: int) -> Comparison:
-        gated = self._gated if task.shape.rate is None else tuple(dict.fromkeys((*self._gated, "rate_p99")))
+        gated = self._gated_of(task)
         false_alarm = self._false_alarm / (self._budget.tests * self._comparisons * len(gated))
         rules = Rules(
             limits=task.limits,
@@ -121,6 +124,17 @@ class Decider:
             last_false_alarm=false_alarm * SPENT[-1],
         )
         return compare(found, task.basis, rules)
+
+    def _gated_of(self, task: Task) -> tuple[str, ...]:
+        rate = () if task.shape.rate is None else ("rate_p99",)
+        return tuple(one for one in dict.fromkeys((*self._gated, *rate)) if one not in task.pair.unmeasured)
+
+    def _refuse_nothing_to_gate(self, task: Task) -> None:
+        if not self._gated_of(task):
+            raise MeasurementError(
+                f"{task.pair.b.request.name}: nothing would be gated: `gate` has {', '.join(self._gated)} only, not "
+                "known of a server whose `pid` is not given; give it, or add throughput to `gate`"
+            )
 
 
 def _spent(budget_s: float) -> ValidityNote:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pytest_fastr.mount import Application, AppRef, Launch, ServerProcess, fork, spawn_together
+from pytest_fastr.apps import CommandApp, UrlApp
+from pytest_fastr.gate.attached import AnyServer, AttachedServer
+from pytest_fastr.mount import Application, AppRef, Launch, fork, spawn_together
 
 FIRST_HASH_SEED = 1
 """The hash seed of epoch 0; the next ones follow. They are the same in every session: a process' cost depends on its
@@ -17,27 +19,32 @@ measuring protocol."""
 
 @dataclass(frozen=True, slots=True)
 class AppSource:
-    """An application: a name, started in fresh processes, or an object, forked from this one.
+    """An application: a name or a command, started in fresh processes, an object, forked from this one, or a URL.
 
     ``root``: the folder that its code must come from; None where that is not asked.
     """
 
-    app: AppRef | Application
+    app: AppRef | CommandApp | UrlApp | Application
     launch: Launch
     root: Path | None = None
 
     @property
     def is_object(self) -> bool:
         """Whether it can only be forked: then the interpreter's hash seed is this process' own in every epoch."""
-        return not isinstance(self.app, AppRef)
+        return not isinstance(self.app, AppRef | CommandApp | UrlApp)
+
+    @property
+    def foreign(self) -> str | None:
+        """What it is served by, if not by our server: stored sessions of one way are not compared with another's."""
+        return {CommandApp: "command", UrlApp: "url"}.get(type(self.app))
 
     @property
     def key(self) -> str:
         """Equal for sources whose servers may be shared."""
+        if self.is_object:
+            return f"object {id(self.app)} {self.launch.options.mount}"
         launch = self.launch
-        if not isinstance(self.app, AppRef):
-            return f"object {id(self.app)} {launch.options.mount}"
-        return repr((str(self.app), launch.options.mount, launch.cwd, launch.python, sorted(launch.env.items())))
+        return repr((repr(self.app), launch.options.mount, launch.cwd, launch.python, sorted(launch.env.items())))
 
 
 REFERENCE = AppSource(AppRef("pytest_fastr.gate.reference", "app", factory=False), Launch())
@@ -53,8 +60,8 @@ class Epoch:
 
     index: int
     coin: int
-    a: ServerProcess
-    b: ServerProcess
+    a: AnyServer
+    b: AnyServer
 
 
 _Key = tuple[Literal["a", "b"], str, int]
@@ -65,7 +72,7 @@ class EpochPool:
 
     def __init__(self, coins: int) -> None:
         self._coins = coins
-        self._servers: dict[_Key, ServerProcess] = {}
+        self._servers: dict[_Key, AnyServer] = {}
 
     def epochs(self, sides: Sides, indices: range, keep: bool = True) -> Generator[Epoch, None, None]:
         """Starts the pairs as they are asked for. Raises MountError's children.
@@ -81,11 +88,11 @@ class EpochPool:
                 if not keep:
                     self._end(("a", a.key, index), ("b", b.key, index))
 
-    def candidate(self, source: AppSource) -> ServerProcess:
+    def candidate(self, source: AppSource) -> AnyServer:
         """One server of the application, for requests that are not measured."""
         return self._server("b", source, 0)
 
-    def baseline(self, source: AppSource) -> ServerProcess:
+    def baseline(self, source: AppSource) -> AnyServer:
         """One server of side A, for requests that are not measured."""
         return self._server("a", source, 0)
 
@@ -103,18 +110,23 @@ class EpochPool:
             if server is not None:
                 server.stop()
 
-    def _server(self, side: Literal["a", "b"], source: AppSource, index: int) -> ServerProcess:
-        if not isinstance(source.app, AppRef) and not self._lives((side, source.key, index)):
-            self._servers[side, source.key, index] = fork(source.app, source.launch)
+    def _server(self, side: Literal["a", "b"], source: AppSource, index: int) -> AnyServer:
+        app, key = source.app, (side, source.key, index)
+        if not isinstance(app, AppRef | CommandApp | UrlApp) and not self._lives(key):
+            self._servers[key] = fork(app, source.launch)
         self._start((side, source, index))
-        return self._servers[side, source.key, index]
+        return self._servers[key]
 
     def _start(self, *wanted: tuple[Literal["a", "b"], AppSource, int]) -> None:
-        """Starts those that are names and not up, all at once."""
+        """Starts those that are not up and have a name or a command, all at once, and finds those at URLs."""
         missing = {}
         for side, source, index in wanted:
             key = (side, source.key, index)
-            if isinstance(source.app, AppRef) and not self._lives(key):
+            if self._lives(key):
+                continue
+            if isinstance(source.app, UrlApp):
+                self._servers[key] = AttachedServer(source.app)
+            elif isinstance(source.app, AppRef | CommandApp):
                 env = {"PYTHONHASHSEED": str(FIRST_HASH_SEED + index), **source.launch.env}
                 missing[key] = (source.app, replace(source.launch, env=env))
         self._servers.update(zip(missing, spawn_together(*missing.values()), strict=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pytest_fastr.apps import CommandApp, UrlApp
 from pytest_fastr.errors import FastrError
 from pytest_fastr.gate.baseline import LANES
 from pytest_fastr.gate.basis import Stored
@@ -68,9 +69,11 @@ class Lanes:
 
 def _ask(source: AppSource) -> LaneTable | str | None:
     """The lanes of an application, by a server process of its own; or why they cannot be told."""
-    launch = replace(source.launch, lanes=True)
+    app, launch = source.app, replace(source.launch, lanes=True)
+    if isinstance(app, CommandApp | UrlApp):  # of its routes nothing is known
+        return None
     try:
-        server = spawn(source.app, launch) if isinstance(source.app, AppRef) else fork(source.app, launch)
+        server = spawn(app, launch) if isinstance(app, AppRef) else fork(app, launch)
     except FastrError as error:
         return str(error).partition("\n")[0]
     server.stop()

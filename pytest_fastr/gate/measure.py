@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_fastr import _native
+from pytest_fastr.apps import UrlApp
 from pytest_fastr.errors import MeasurementError, RefError
+from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import REFERENCE, AppSource, Epoch, EpochPool
 from pytest_fastr.gate.pressure import CpuPressure
 from pytest_fastr.load import RequestSpec, build_request, describe_failures, failures
 from pytest_fastr.load.outcome import describe_expected
 from pytest_fastr.load.run import share_and_rps
 from pytest_fastr.load.shape import Open
-from pytest_fastr.mount import ServerProcess
 from pytest_fastr.mount.moved import INSTALLED
 from pytest_fastr.mount.process import describe_exit
 
@@ -81,6 +82,18 @@ class Pair:
     a: Side
     b: Side
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a side is a server that runs already, so that there are no fresh processes."""
+        return any(isinstance(side.source.app, UrlApp) for side in (self.a, self.b))
+
+    @property
+    def unmeasured(self) -> frozenset[str]:
+        """Metrics that cannot be known: those of the processes of a server whose pid nobody has told."""
+        apps = [side.source.app for side in (self.a, self.b)]
+        unknown = any(isinstance(app, UrlApp) and app.pid is None for app in apps)
+        return frozenset(("cpu", "memory")) if unknown else frozenset()
+
 
 REFERENCE_SIDE = Side(REFERENCE, build_request("GET", "/", name="reference"), "the reference application")
 
@@ -99,6 +112,8 @@ class EpochSample:
     """The share of the time in which something waited for a core. None: not told."""
     at_rate: tuple[tuple[_native.LoadResult, _native.LoadResult], ...] = ()
     """Stretches of both sides at the rate, under the same schedule."""
+    shared: tuple[str, ...] = ()
+    """Connections that a forked candidate shares with the tests' process, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,9 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
         max_round=MAX_ROUND_SECONDS if shape.slice_users is None else UNCUT_ROUND_SECONDS,
         chunks=CHUNKS,
         seed=epoch.coin,
-        core_turn=epoch.index,
+        # A server whose processes are not known cannot be placed, and the others alone beside the generator would be
+        # measured under other conditions.
+        core_turn=epoch.index if all(one.server.pids for one in running) else None,
         control=control,
     )
     waited = pressure.since()
@@ -205,7 +222,9 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
     ready = candidate.server.ready
     assert ready is not None  # spawn and fork return ready servers only
     at_rate = tuple(_stretches_at_rate(running, shape, epoch.coin, control)) if shape.rate is not None else ()
-    return EpochSample(epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build, waited, at_rate)
+    return EpochSample(
+        epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build, waited, at_rate, candidate.server.shared
+    )
 
 
 def _stretches_at_rate(
@@ -260,7 +279,7 @@ def _falls_behind(side: _native.Side, rate: float) -> bool:
 class Running:
     """A side and a server of its."""
 
-    def __init__(self, side: Side, server: ServerProcess) -> None:
+    def __init__(self, side: Side, server: AnyServer) -> None:
         self.side = side
         self.server = server
         self.target = _target(server)
@@ -280,7 +299,7 @@ class Running:
         check(done, self.side.request, self.server, f"{phase} of {self.side.title}")
 
 
-def refuse_other_code(side: Side, server: ServerProcess) -> None:
+def refuse_other_code(side: Side, server: AnyServer) -> None:
     """Raises RefError where a side's code does not come from its own folder, so that it is not what it is called."""
     root, ready = side.source.root, server.ready
     if root is None or ready is None:
@@ -313,17 +332,16 @@ class _Control:
         self._show(progress.phase, *share_and_rps(progress))
 
 
-def _target(server: ServerProcess) -> _native.Target:
+def _target(server: AnyServer) -> _native.Target:
     assert server.ready is not None
-    return _native.Target(server.ready.host, server.ready.port, [server.pid])
+    return _native.Target(server.ready.host, server.ready.port, server.pids)
 
 
-def _wire(request: RequestSpec, server: ServerProcess) -> list[_native.Request]:
-    assert server.ready is not None
-    return [request.native(server.ready.address)]
+def _wire(request: RequestSpec, server: AnyServer) -> list[_native.Request]:
+    return [request.native(server.address)]
 
 
-def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase: str) -> None:
+def check(side: _native.Side, request: RequestSpec, server: AnyServer, phase: str) -> None:
     """Raises MeasurementError when any request failed, or none was answered."""
     bad = failures(side.outcomes)
     if not bad and side.requests:
@@ -335,12 +353,12 @@ def check(side: _native.Side, request: RequestSpec, server: ServerProcess, phase
     raise MeasurementError(f"{request.name}: during the {phase} {told}{died}")
 
 
-def death(server: ServerProcess) -> str:
+def death(server: AnyServer) -> str:
     """A clause about the server's end, empty while it lives. A process that is just dying is waited for."""
     return f"; the server process died ({describe_exit(server.exit_code())})" if server.ended_within(0.2) else ""
 
 
-def ask_once(server: ServerProcess, request: RequestSpec) -> _native.Answer:
+def ask_once(server: AnyServer, request: RequestSpec) -> _native.Answer:
     """One real request, not measured. Raises MeasurementError when its answer is not the expected one."""
     answer = _native.once(_target(server), _wire(request, server)[0], request.timeout_s, 2000)
     if answer.outcome == "ok":

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pytest_fastr.apps import CommandApp, UrlApp
 from pytest_fastr.config import Limits
 from pytest_fastr.errors import MeasurementError, MountError
+from pytest_fastr.gate import urls
 from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore, StoredTest
 from pytest_fastr.gate.basis import Basis, Direct, Mode, Stored
@@ -73,6 +75,8 @@ class Task:
             "body": hashlib.sha256(request.body).hexdigest()[:16] if request.body else None,
             "expect": request.expect,
         }
+        if (workers := self.pair.b.source.launch.options.workers) > 1:
+            load["workers"] = workers
         return load if self.shape.rate is None else {**load, "rate": self.shape.rate}
 
 
@@ -90,6 +94,8 @@ class Surroundings:
 
     def tasks(self, measurement: Measurement) -> list[Task]:
         """The comparisons of a measurement, at least one. Raises MeasurementError, RefError, BaselineError."""
+        if isinstance(measurement.source.app, UrlApp):
+            return [self._running(measurement, measurement.source.app)]
         if self.equal:
             return [self._equal(measurement)]
         # Read before loading anything: a baseline that cannot be read must not cost minutes first.
@@ -108,6 +114,27 @@ class Surroundings:
         if self.mode == "both" or (self.mode is None and stored is not None):
             tasks.append(self._stored(measurement, stored))
         return tasks
+
+    def _running(self, measurement: Measurement, app: UrlApp) -> Task:
+        """A server that runs already: compared with another one, or with its stored baseline."""
+        if self.equal:
+            urls.refuse_equals(app)
+        if self.against is not None:
+            urls.refuse_ref(app, self.against.title)
+        if app.other is None or self.update or self.mode == "stored":
+            task = self._stored(measurement, self.store.load(measurement.nodeid))
+        else:
+            request = measurement.request
+            other = Side(replace(measurement.source, app=app.other), request, f"the server at {app.other}")
+            task = Task(
+                basis=Direct("paired", str(app.other), urls.floors(self.equals)),
+                pair=Pair(other, Side(measurement.source, request, f"the server at {app}")),
+                shape=measurement.shape,
+                limits=measurement.limits.of(paired=True),
+                mode="paired",
+            )
+        urls.refuse_limits(task.pair, measurement.limits.absolute)
+        return task.said(*urls.notes(task.pair))
 
     def _equal(self, measurement: Measurement) -> Task:
         source, request = measurement.source, measurement.request
@@ -130,7 +157,7 @@ class Surroundings:
             shape=measurement.shape,
             limits=measurement.limits.of(paired=True),
             mode="paired",
-            notes=against.notes_on(request),
+            notes=(*against.notes_on(request), *_unproven(measurement.source, against)),
             mount=measurement.mount,
             is_fastapi=measurement.is_fastapi,
         )
@@ -178,6 +205,17 @@ class Surroundings:
             self.pool.release(baseline.source)
             self.pool.release(measurement.source)
         return None
+
+
+def _unproven(source: AppSource, against: Against) -> tuple[ValidityNote, ...]:
+    """A name proves where its code comes from; a foreign program does not say."""
+    if not isinstance(source.app, CommandApp):
+        return ()
+    message = (
+        f"a command: it runs in a checkout of {against.title}, but whether it runs that checkout's code (and not an "
+        "installed copy) cannot be proven"
+    )
+    return (ValidityNote("warn", "unproven", message),)
 
 
 def _at_the_stored_operating_point(shape: LoadShape, stored: StoredTest | None) -> LoadShape:

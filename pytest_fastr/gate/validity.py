@@ -15,6 +15,8 @@ BUSY_GENERATOR = 0.9
 HIGH_STEAL = 0.25
 BUSY_WHEN_IDLE = 0.02
 OTHER_PROGRAMS = 0.25
+UNEVEN_CONNECTIONS = 3.0
+MOST_HANDLES = 5
 
 
 def validity(samples: Samples) -> tuple[ValidityNote, ...]:
@@ -63,9 +65,28 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
             )
     notes += _rate_notes(samples)
     if sys.platform == "linux" and any(epoch.paired.core is None for epoch in samples.epochs):
-        note("warn", "placement", "the system did not let servers and generator share a core: intervals will be wide")
+        why = "the server's processes are not known" if samples.pair.unmeasured else "the system did not let them"
+        note("warn", "placement", f"servers and generator did not share a core ({why}): intervals will be wide")
     if samples.pair.b.source.is_object:
         note("warn", "forked", "an application object: epochs are forks, their hash seed is this process' own")
+    if shared := list(dict.fromkeys(handle for epoch in samples.epochs for handle in epoch.shared)):
+        note(
+            "warn",
+            "shared-handles",
+            f"the application was forked together with {', '.join(shared[:MOST_HANDLES])}"
+            f"{' and more' if len(shared) > MOST_HANDLES else ''}: processes that talk on one connection garble each "
+            "other's answers; open it in the application's start-up, or name the application as \"module:attr\"",
+        )
+    fewest, most = (
+        side([epoch.stretch.balance[index] for epoch in samples.epochs]) for index, side in enumerate((min, max))
+    )
+    if fewest and most / fewest > UNEVEN_CONNECTIONS:
+        note(
+            "warn",
+            "balance",
+            f"connections carried from {fewest:,} to {most:,} requests: workers get uneven load, and that decides as "
+            "much as their code does",
+        )
     return tuple(notes)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError
+from pytest_fastr.keys import parse_duration
 from pytest_fastr.load.result import QUANTILES, LoadReport
 
 _FORM = re.compile(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_fastr import _native
-from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError
+from pytest_fastr.keys import parse_duration
 from pytest_fastr.load import holes
 from pytest_fastr.load.check import sources
 from pytest_fastr.load.feed import Feed

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 
 from pytest_fastr import _native
-from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import LoadError
+from pytest_fastr.keys import parse_duration
 
 
 @dataclass(frozen=True, slots=True)

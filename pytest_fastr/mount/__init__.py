@@ -1,7 +1,8 @@
-"""How an application becomes a server under test: in its own process, forked, or in a thread of this one."""
+"""How an application becomes a server under test: in its own process, forked, by a command, or in a thread."""
 
-from pytest_fastr.mount.process import Launch, ServerProcess, fork, spawn, spawn_together
+from pytest_fastr.mount.process import Launch, ServerProcess, fork
 from pytest_fastr.mount.runtime import ServeOptions
+from pytest_fastr.mount.spawn import spawn, spawn_together
 from pytest_fastr.mount.target import Application, AppRef
 from pytest_fastr.mount.thread import Server
 

@@ -131,7 +131,7 @@ def _take(pipes: ParentPipes) -> None:
         os.set_inheritable(pipes.ready, False)
     if pipes.lifeline is not None:
         os.set_inheritable(pipes.lifeline, False)
-        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS, _own_mark())
+        _native.watch_lifeline(pipes.lifeline, ORPHAN_GRACE_SECONDS, own_mark())
         # Registered before the application's own clean-up, so that it runs after it.
         atexit.register(end_own_family)
 
@@ -155,10 +155,11 @@ def _report(error: FastrError, ready: int | None) -> int:
 
 def end_own_family() -> None:
     """Kills what the application has started and not ended. After this process nobody could find all of it."""
-    _native.end_family(os.getpid(), _own_mark())
+    _native.end_family(os.getpid(), own_mark())
 
 
-def _own_mark() -> str:
+def own_mark() -> str:
+    """The mark of this server's processes, ``NAME=value``; empty when a person started it."""
     value = os.environ.get(MARK)
     return f"{MARK}={value}" if value else ""
 

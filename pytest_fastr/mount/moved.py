@@ -76,10 +76,13 @@ class Moved(MetaPathFinder):
         return spec_from_file_location(spec.name, there, submodule_search_locations=inside) or spec
 
     def _is_own(self, path: Path) -> bool:
-        place = path.resolve()
-        if place.is_relative_to(self.copy) or not place.is_relative_to(self.checkout):
-            return False
-        return not INSTALLED & set(place.relative_to(self.checkout).parts)
+        return not path.resolve().is_relative_to(self.copy) and is_code_of(path, self.checkout)
+
+
+def is_code_of(path: Path, checkout: Path) -> bool:
+    """Whether it lies in the checkout, and not among what is installed there."""
+    place = path.resolve()
+    return place.is_relative_to(checkout) and not INSTALLED & set(place.relative_to(checkout).parts)
 
 
 def _is_foreign(module: str) -> bool:

@@ -1,4 +1,4 @@
-"""A server under test in a process of its own: spawned from a name, or forked from an object.
+"""A server under test in a process of its own, and how one is forked from an object.
 
 Every process leads its own group, holds the reading end of a lifeline pipe and reports over a ready pipe, so that it is
 known to answer before it is used, and ends with its parent however that ends.
@@ -28,8 +28,9 @@ from pytest_fastr.errors import ForkError, MountError, StartupError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.child import MARK, ParentPipes, end_own_family, run_server
 from pytest_fastr.mount.fork_safety import refuse_threads
-from pytest_fastr.mount.runtime import ServeOptions
-from pytest_fastr.mount.target import Application, AppRef
+from pytest_fastr.mount.handles import shared_handles
+from pytest_fastr.mount.runtime import Address, ServeOptions
+from pytest_fastr.mount.target import Application
 
 LOG_TAIL_BYTES = 4000
 STOP_SECONDS = 5.0
@@ -49,6 +50,7 @@ class Launch:
     its copy, from which the checkout's code is imported instead; ``sample`` is the file for a profile of their time.
     ``lanes``: they tell the lanes of their routes when they are ready, which takes modules and memory that a measured
     server must not have.
+    For commands: ``cwd`` as well, and ``root``, the folder that they may ask for.
     """
 
     options: ServeOptions = field(default_factory=ServeOptions)
@@ -60,10 +62,11 @@ class Launch:
     moved: tuple[str, str] | None = None
     sample: str | None = None
     lanes: bool = False
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
+class Channel:
     """What parent and server have in common: two pipes, a log file, and a mark to know the server's processes by."""
 
     ready_read: int
@@ -74,7 +77,7 @@ class _Channel:
     mark: str
 
     @classmethod
-    def open(cls) -> _Channel:
+    def open(cls) -> Channel:
         # A file without a name is gone with the last process that has it open, however that ends.
         log, name = tempfile.mkstemp(prefix="pytest-fastr-", suffix=".log")
         os.unlink(name)
@@ -98,13 +101,18 @@ class _Channel:
 
 
 class ServerProcess:
-    """A running server process. Made by :func:`spawn` and :func:`fork`."""
+    """A running server process. Made by ``spawn`` and :func:`fork`.
 
-    def __init__(self, pid: int, channel: _Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
+    ``drain_s``: how long it may take to finish what is in flight.
+    """
+
+    def __init__(self, pid: int, channel: Channel, popen: subprocess.Popen[bytes] | None, drain_s: float) -> None:
         self.pid = pid
         self._log: int | None = channel.log
         self._ready_pipe: int | None = channel.ready_read
         self.ready: handshake.Ready | None = None
+        self.shared: tuple[str, ...] = ()
+        """Connections of this process that a forked one has too, in words."""
         self._lifeline: int | None = channel.lifeline_write
         self._mark = f"{MARK}={channel.mark}"
         self._popen = popen
@@ -115,9 +123,19 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """The base URL, without a trailing slash."""
+        return self.address.url
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
         if self.ready is None:
             raise MountError("the server is not ready")
-        return self.ready.address.url
+        return self.ready.address
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The roots of the processes that serve, whose CPU time and memory are its cost."""
+        return () if self.ready is None else (self.ready.pid,)
 
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal), None while it runs."""
@@ -251,69 +269,11 @@ atexit.register(stop_all)
 os.register_at_fork(after_in_child=_close_lifelines_in_child)
 
 
-def spawn(app: AppRef, launch: Launch) -> ServerProcess:
-    """Starts ``python -m pytest_fastr.serve`` and waits until it answers. Raises MountError's children."""
-    (server,) = spawn_together((app, launch))
-    return server
-
-
-def spawn_together(*servers: tuple[AppRef, Launch]) -> tuple[ServerProcess, ...]:
-    """Starts several servers at once, and waits until all of them answer. Raises MountError's children; then none of
-    them is left."""
-    started: list[ServerProcess] = []
-    try:
-        started += (_begin(app, launch) for app, launch in servers)
-        for server, (_, launch) in zip(started, servers, strict=True):
-            server.await_ready(launch.startup_timeout)
-    except BaseException:
-        for server in started:
-            server.stop()
-        raise
-    return tuple(started)
-
-
-def _begin(app: AppRef, launch: Launch) -> ServerProcess:
-    """A server that is starting."""
-    options = launch.options
-    channel = _Channel.open()
-    command = [
-        launch.python, "-m", "pytest_fastr.serve", str(app),
-        "--host", options.host, "--port", str(options.port), "--workers", str(options.workers),
-        *options.arguments(),
-        "--ready-fd", str(channel.ready_write), "--lifeline-fd", str(channel.lifeline_read),
-    ]  # fmt: skip
-    for entry in launch.path:
-        command += ["--path", entry]
-    if launch.moved is not None:
-        command += ["--moved", *launch.moved]
-    if launch.cwd is not None:
-        command += ["--chdir", launch.cwd]
-    if launch.sample is not None:
-        command += ["--sample", launch.sample]
-    if launch.lanes:
-        command.append("--lanes")
-    try:
-        popen = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=channel.log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **launch.env, MARK: channel.mark},
-            pass_fds=(channel.ready_write, channel.lifeline_read),
-            start_new_session=True,
-        )
-    except OSError as error:
-        channel.discard()
-        raise StartupError(f"cannot start {launch.python}: {error}") from error
-    finally:
-        channel.close_child_ends()
-    return ServerProcess(popen.pid, channel, popen, options.drain_timeout)
-
-
 def fork(app: Application, launch: Launch) -> ServerProcess:
     """Forks this process and serves an application object from the child. Raises ForkError when threads run."""
     refuse_threads()
-    channel = _Channel.open()
+    shared = shared_handles()
+    channel = Channel.open()
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -327,6 +287,7 @@ def fork(app: Application, launch: Launch) -> ServerProcess:
         _run_forked(app, launch, channel)
     channel.close_child_ends()
     server = ServerProcess(pid, channel, None, launch.options.drain_timeout)
+    server.shared = shared
     try:
         server.await_ready(launch.startup_timeout)
     except BaseException:
@@ -335,7 +296,7 @@ def fork(app: Application, launch: Launch) -> ServerProcess:
     return server
 
 
-def _run_forked(app: Application, launch: Launch, channel: _Channel) -> NoReturn:
+def _run_forked(app: Application, launch: Launch, channel: Channel) -> NoReturn:
     """The forked child: leaves nothing of pytest behind it, and never returns into it."""
     code = 1
     try:

@@ -60,11 +60,11 @@ def _regressed(test: TestReport) -> list[str]:
     for metric in moved:
         lines += [f"{_movement(metric)}.", f"  {_certainty(metric)}.", *_notes(metric)]
     if test.confirmed:
-        lines.append("It was measured again with new server processes, and was seen again.")
+        lines.append(f"It was measured again {again_with(test)}, and was seen again.")
     elif moved and test.confirmed is None:
-        lines.append("It was measured once, without a confirmation by new server processes.")
+        lines.append("It was measured once, without a confirmation.")
     elif moved:
-        lines.append("It was measured again with new server processes, and was not seen again.")
+        lines.append(f"It was measured again {again_with(test)}, and was not seen again.")
     if test.where:
         lines += ["Where the time went, per request:", *(f"  {printable(line)}" for line in test.where)]
     lines += _warnings(test)
@@ -94,6 +94,12 @@ def _ways_out(test: TestReport, moved: Sequence[MetricResult], broken: bool) -> 
 def left_lane(test: TestReport) -> bool:
     """Whether its route has left its lane, and that is gated."""
     return test.lane is not None and test.lane.verdict is Verdict.REGRESSED
+
+
+def again_with(test: TestReport) -> str:
+    """What a further look was made with."""
+    running = any(note.code == "same-processes" for note in test.validity)
+    return "on the servers that run" if running else "with new server processes"
 
 
 def absolute_words(result: AbsoluteResult) -> str:

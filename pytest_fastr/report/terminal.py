@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict, severity, worst
-from pytest_fastr.report.paragraph import absolute_words, errors_text, left_lane, paragraph
+from pytest_fastr.report.paragraph import absolute_words, again_with, errors_text, left_lane, paragraph
 from pytest_fastr.report.quantity import (
     interval_text,
     percent_text,
@@ -311,9 +311,9 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
             said.append((errors, "red"))
         if test.confirmed is not None:
             seen = "seen again" if test.confirmed else "not seen again"
-            said.append((f"measured again with new server processes: the regression was {seen}", "yellow"))
+            said.append((f"measured again {again_with(test)}: the regression was {seen}", "yellow"))
         elif test.looks > 1:
-            said.append((f"near its limit: measured on with new server processes, {test.looks} looks in all", "yellow"))
+            said.append((f"near its limit: measured on {again_with(test)}, {test.looks} looks in all", "yellow"))
         said += [(_at_rate(metric, test), "") for metric in test.metrics.values() if metric.name.startswith("rate_")]
         for text, style in said:
             lines += page.wrapped(f"! {name}: {page.text(text)}", style, indent=2)
