@@ -14,7 +14,7 @@ PACKAGE = Path(pytest_fastr.__file__).parent
 
 # Lower first. A module may import its own layer and lower ones.
 LAYERS = (
-    ("errors",),
+    ("errors", "pool"),
     ("keys",),
     ("apps",),
     ("config", "_native"),

@@ -113,7 +113,6 @@ def test_a_taken_port_exits_with_3(serve: type[Command]) -> None:
     ("no_such_module:app", "there is no module 'no_such_module'"),
     ("unimportable:app", "raised LookupError: no settings"),
     ("trouble:make", "looks like a factory: write 'trouble:make()'"),
-    ("trouble:wsgi", "looks like a WSGI application"),
     ("trouble", "names no application: write 'module:attr'"),
 ])  # fmt: skip
 def test_a_start_that_fails_exits_with_1_and_says_why(serve: type[Command], name: str, words: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from wsgiref.util import FileWrapper
 
 from pytest_fastr import _native
-from pytest_fastr.mount.pool import default_threads
+from pytest_fastr.pool import default_threads
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

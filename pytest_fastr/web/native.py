@@ -16,7 +16,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from pytest_fastr import _native
-from pytest_fastr.mount.pool import HandlerPool
+from pytest_fastr.pool import HandlerPool
 from pytest_fastr.web import known
 from pytest_fastr.web.layers import LearnedLayers, is_known
 from pytest_fastr.web.responses import PLAIN_RESPONSES, dump_model

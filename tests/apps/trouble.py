@@ -139,10 +139,6 @@ def make_nothing() -> Any:
     raise LookupError("no settings")
 
 
-def wsgi(environ: Any, start_response: Any) -> list[bytes]:
-    return []
-
-
 class Classic:
     """ASGI 3 as an object."""
 
