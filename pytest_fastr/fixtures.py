@@ -329,7 +329,7 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     app = settings.app
     if app is None:
         app = request.getfixturevalue("perf_app")
-    app = state.config.app if app is None else app
+    app = state.options.app or state.config.app if app is None else app
     source = app_source(app, state.config, request.config.rootpath)
     against = None if state.gate is None else state.gate.against
     return source if against is None else against.candidate(source), settings
