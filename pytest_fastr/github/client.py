@@ -51,6 +51,11 @@ class Unavailable(ApiError):
 class Unsure(Unavailable):
     """The request may have been carried out, though no answer came."""
 
+    def __init__(self, why: str, wait_s: float) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+        """How long to wait before asking again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -120,8 +125,9 @@ class Api:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._settled(method, self._address(path), body, repeat=False).json()
-            except Unsure:
-                if attempt == _ATTEMPTS or not self.patience.pause(self.patience.backed_off(attempt)):
+            except Unsure as unsure:
+                wait = max(unsure.wait_s, self.patience.backed_off(attempt))
+                if attempt == _ATTEMPTS or not self.patience.pause(wait):
                     raise
                 found = done()
                 if found is not None:
@@ -145,7 +151,7 @@ class Api:
                     return answer
                 wait, why, lost = self._wait(answer, attempt), _said(answer), answer.status >= 500
             if lost and not repeat:
-                raise Unsure(why)
+                raise Unsure(why, wait)
             if attempt == _ATTEMPTS or not self.patience.pause(wait):
                 raise Unavailable(why)
         raise AssertionError("the last attempt has raised")

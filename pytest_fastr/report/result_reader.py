@@ -114,9 +114,10 @@ def _bytes_of(path: Path) -> bytes:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror or str(error)
         raise ResultError(f"cannot read the result file {path}: {why}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ResultError(f"cannot read the result file {path}: it is no ordinary file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ResultError(f"cannot read the result file {path}: it is no ordinary file")
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ResultError(f"the result file {path} is larger than {MOST_BYTES >> 20} MiB, which no session writes")
