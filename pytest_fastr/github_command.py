@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="when a pull request gets a comment; one that is there is updated in any case",
     )  # fmt: skip
     report.add_argument("--no-check", action="store_true", help="make no check run")
-    report.add_argument("--name", default=NAME, help="tells apart several reports of one commit")
+    report.add_argument("--name", default=NAME, help="tells apart several reports of one commit (%(default)s)")
     report.add_argument("--root", default="", metavar="DIR", help="where pytest ran, from the repository's top")
     report.add_argument("--pytest-outcome", type=Path, metavar="FILE", help="what `github measure` wrote beside it")
     report.add_argument(
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_measure(args: argparse.Namespace) -> int:
     """Measures. The outputs are set before, so that the report finds what there is whatever happens."""
-    measurement = Measurement(folder_of(os.environ, args.name))
+    measurement = Measurement(folder_of(os.environ, args.name or NAME))
     paths = {"report-path": str(measurement.result), "pytest-outcome": str(measurement.outcome)}
     write_outputs(_file(os.environ, "GITHUB_OUTPUT"), paths)
     return measure(os.environ, measurement)
@@ -77,7 +77,7 @@ def run_report(args: argparse.Namespace) -> int:
     if context.token:
         api = Api(context.api_url, context.token, Patience(parse_duration(args.max_wait, "--max-wait")))
     told = annotations_of(result.session.tests, _placing(args.root, env, context))
-    publication = Publication(result, decision, told, args.name, args.comment, check=not args.no_check)
+    publication = Publication(result, decision, told, args.name or NAME, args.comment, check=not args.no_check)
     publish(publication, context, api, summary, _say)
     _say(as_log(f"{decision.headline} {' '.join(decision.problems)}".rstrip()))
     return 1 if decision.fails else 0

@@ -1,4 +1,4 @@
-"""What the token may not do and a GitHub that is down, slow or limiting: the build does not notice, and the report says."""
+"""What the token may not do, and a GitHub that is down or limiting: the build does not notice, and the report says."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def outside_of_code(markdown: str) -> str:
 @pytest.mark.parametrize("text", EVIL)
 def test_a_span_is_one_span_of_that_text(text: str) -> None:
     (_, inline, _) = PARSER.parse(code(text, 10_000))
-    (span,) = inline.children or ()
+    (span,) = inline.children or []
     assert span.type == "code_inline"
     shown = text.encode("unicode_escape").decode() if not text.isprintable() else text
     if text.isprintable() and text.strip():
@@ -70,7 +70,7 @@ def test_a_cell_is_one_cell(text: str) -> None:
     table = f"| a | b |\n|---|---|\n| {cell(text)} | last |"
     cells = [token for token in PARSER.parse(table) if token.type == "inline"]
     assert len(cells) == 4
-    (span,) = cells[2].children or ()
+    (span,) = cells[2].children or []
     assert span.type == "code_inline"
     assert cells[3].content == "last"
 

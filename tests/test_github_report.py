@@ -75,7 +75,11 @@ def test_without_a_result_the_exit_code_is_2_and_says_why(step: Step, red: Path,
     elif damage in ("empty", "text"):
         red.write_text({"empty": "", "text": "@everyone"}[damage])
     else:
-        tampered(red, **{"schema": {"schema_version": 9}, "contradiction": {"verdict": "improved"}}[damage])
+        changes: dict[str, dict[str, object]] = {
+            "schema": {"schema_version": 9},
+            "contradiction": {"verdict": "improved"},
+        }
+        tampered(red, **changes[damage])
     assert step.report(red, "--fail-on", "never") == 2
     words = {
         "missing": "there is no result file",

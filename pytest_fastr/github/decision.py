@@ -79,9 +79,13 @@ def decide(result: ResultFile, fail_on: FailOn, outcome: PytestOutcome | None = 
     problems = [f"{counts[one]} {'test is' if counts[one] == 1 else 'tests are'} {one}." for one in failing]
     if not measured and fail_on != "never":
         problems.append("Nothing was measured.")
-    also = () if outcome is None else tuple(sorted(outcome.failed - _excused(measured, fail_on)))
+    failed = frozenset[str]() if outcome is None else outcome.failed
+    without = failed & _named(measured, {Verdict.NEW}) if fail_on != "never" else frozenset[str]()
+    if without:
+        problems.append(f"{_tests(len(without))} without a baseline failed, as `new` of the configuration says.")
+    also = tuple(sorted(failed - without - _excused(measured, fail_on)))
     if also:
-        problems.append(f"{len(also)} {'test' if len(also) == 1 else 'tests'} failed for another reason.")
+        problems.append(f"{_tests(len(also))} failed for another reason.")
     if outcome is not None and outcome.exit_code not in (0, 1):
         problems.append(f"pytest ended with exit code {outcome.exit_code}, so the result may not be all of it.")
     elif outcome is not None and outcome.exit_code == 1 and not outcome.failed:
@@ -90,9 +94,13 @@ def decide(result: ResultFile, fail_on: FailOn, outcome: PytestOutcome | None = 
 
 
 def _excused(measured: Collection[TestReport | LoadRun], fail_on: FailOn) -> frozenset[str]:
-    """Tests whose failure the verdict explains, so that ``fail_on`` alone says whether it counts.
+    """Tests whose failure the verdict explains, so that ``fail_on`` alone says whether it counts."""
+    return _named(measured, _RED | {Verdict.INCONCLUSIVE} | ({Verdict.NEW} if fail_on == "never" else set()))
 
-    Whether a test without a baseline fails is said by `new` of the configuration, so that failure counts.
-    """
-    explained = _RED | {Verdict.INCONCLUSIVE} | ({Verdict.NEW} if fail_on == "never" else set())
-    return frozenset(one.nodeid for one in measured if one.verdict in explained)
+
+def _named(measured: Collection[TestReport | LoadRun], verdicts: set[Verdict]) -> frozenset[str]:
+    return frozenset(one.nodeid for one in measured if one.verdict in verdicts)
+
+
+def _tests(count: int) -> str:
+    return f"{count} test" + ("" if count == 1 else "s")

@@ -50,7 +50,8 @@ def page(result: ResultFile, decision: Decision, limit: int, notes: Sequence[str
 
 
 def _head(result: ResultFile, decision: Decision, notes: Sequence[str]) -> str:
-    lines = [f"### {_MARKS[decision.verdict]} Performance: {decision.verdict}", ""]
+    mark = _MARKS[Verdict.INVALID if decision.fails else decision.verdict]
+    lines = [f"### {mark} Performance: {decision.verdict}", ""]
     against = result.session.against
     lines.append(decision.headline + (f", against {code(against)}." if against is not None else "."))
     lines += [f"**Failed:** {' '.join(decision.problems)}"] if decision.problems else []

@@ -270,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, value = hub.answer(seen, token)
         except Refusal as refusal:
             return refusal.status, {}, json.dumps({"message": refusal.message}).encode()
-        headers = {}
+        headers: dict[str, str] = {}
         if isinstance(value, list):
             value, headers = self._paged(hub, seen, value)
         return status, headers, json.dumps(value).encode()
