@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fastr.gate.model import Verdict
+from pytest_fastr.github import client
 from support.github_api import FakeGitHub, Fault, fake_github
 from support.github_step import NOW, Step
 from support.results import report_of, result_file
@@ -55,6 +56,11 @@ def test_without_a_good_token_the_summary_is_the_report(step: Step, green: Path,
         [Fault(status=503, message="down")] * 3,
         [Fault(drop=True)] * 3,
         [Fault(status=500, body=b"<html>"), Fault(drop=True), Fault(status=502)],
+        [
+            Fault(method="GET", cut=True),
+            Fault(method="POST", path="check-runs", cut=True),
+            Fault(method="PATCH", cut=True),
+        ],
     ],
 )
 def test_a_github_that_comes_back_is_waited_for(step: Step, hub: FakeGitHub, red: Path, faults: list[Fault]) -> None:
@@ -127,3 +133,21 @@ def test_a_redirect_is_followed_within_the_api_only(step: Step, hub: FakeGitHub,
         step.report(red)
         assert other.seen == []
     assert "leads to another host" in step.summary
+
+
+def test_an_answer_that_trickles_is_not_waited_for_without_end(
+    step: Step, hub: FakeGitHub, green: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MOST_ANSWER", 10)
+    hub.plant(*[Fault(status=200, body=b"x" * 100)] * 100)
+    assert step.report(green) == 0
+    assert "the answer did not end" in step.summary
+
+
+def test_a_token_that_is_none_is_named(step: Step, green: Path) -> None:
+    step.set(GITHUB_TOKEN=" good\n")
+    assert step.report(green) == 0
+    assert len(step.hub.checks) == 1
+    step.set(GITHUB_TOKEN="go\nod")
+    assert step.report(green) == 2
+    assert "GITHUB_TOKEN is no token" in step.err

@@ -82,6 +82,14 @@ def test_github_s_own_list_tells_two_pull_requests_of_one_branch_apart(step: Ste
     assert [one["issue"] for one in hub.comments] == [13]
 
 
+def test_a_branch_is_looked_up_by_its_whole_name(step: Step, hub: FakeGitHub, red: Path) -> None:
+    branch = "a&state=closed#?/ü+%20"
+    hub.pull(12, f"ann/shop:{branch}", SHA)
+    step.workflow_run(f"ann/shop:{branch}")
+    step.report(red)
+    assert [one["issue"] for one in hub.comments] == [12]
+
+
 def test_a_push_that_was_measured_has_no_comment(step: Step, hub: FakeGitHub, red: Path) -> None:
     hub.pull(12, "ann/shop:speed", SHA)
     step.workflow_run(event="push")

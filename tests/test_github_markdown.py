@@ -101,6 +101,9 @@ def test_a_page_holds_no_word_of_a_result_outside_of_code() -> None:
             validity=(ValidityNote("warn", "x", text),),
         )
         tests.append(replace(plain, metrics={"cpu": metric}))
+        # A name that the reader lets pass, and GitHub would take for a link.
+        named = replace(metric, name="www.evil.example")
+        tests.append(replace(plain, metrics={"www.evil.example": named}))
         broken = AbsoluteResult(text, "p99", 1.0, Verdict.REGRESSED)
         tests.append(replace(plain, metrics={}, absolute=(broken,), verdict=Verdict.REGRESSED, nodeid=f"2{text}"))
         tests.append(replace(plain, verdict=Verdict.INVALID, validity=(ValidityNote("void", "x", text),)))
@@ -114,3 +117,11 @@ def test_a_page_holds_no_word_of_a_result_outside_of_code() -> None:
     assert len(rows) == len(tests) + len(loads)
     bodies = [token for token in PARSER.parse(made) if token.type == "tr_open"]
     assert len(bodies) == len(rows) + 2
+
+
+def test_one_explanation_that_is_too_long_does_not_hide_the_others() -> None:
+    huge = report_of(Verdict.REGRESSED, "test_a_huge", where=("x" * 90_000,))
+    result = ResultFile(session_of(huge, report_of(Verdict.REGRESSED, "test_b_small")))
+    made = page(result, decide(result, "regressed"), 65_535)
+    assert "<code>tests/perf/test_shop.py::test_b_small</code>" in made
+    assert "**1 more explanation had no room here" in made

@@ -114,7 +114,7 @@ def test_outside_of_actions_it_asks_nobody(step: Step, red: Path, monkeypatch: p
 
 
 def test_the_summary_is_within_its_limit_and_says_what_it_leaves_out(step: Step) -> None:
-    tests = [report_of(Verdict.REGRESSED, name, where=("x" * 900,)) for name in many(4000)]
+    tests = [report_of(Verdict.REGRESSED, name, where=("x" * 900,)) for name in many(1500)]
     result = result_file(step.folder / "r.json", *tests)
     assert step.report(result, "--no-check", "--comment", "never") == 1
     assert SUMMARY_LIMIT * 0.9 < step.summary_path.stat().st_size <= SUMMARY_LIMIT
@@ -122,8 +122,9 @@ def test_the_summary_is_within_its_limit_and_says_what_it_leaves_out(step: Step)
     assert step.summary.endswith("</sub>\n")
 
 
-def test_what_the_step_has_summarised_before_stays_and_counts(step: Step, red: Path) -> None:
-    before = "before\n" + "y" * (SUMMARY_LIMIT - 3000) + "\n"
+@pytest.mark.parametrize("left", [3000, 300])
+def test_what_the_step_has_summarised_before_stays_and_counts(step: Step, red: Path, left: int) -> None:
+    before = "before\n" + "y" * (SUMMARY_LIMIT - left) + "\n"
     step.set(GITHUB_TOKEN="fork")
     step.report(red, before=before)
     assert step.summary.startswith(before + "### ")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,11 +81,13 @@ class Answer:
         return said if isinstance(said, str) else ""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows nothing by itself: urllib would carry the token to any host, and drop the body of a POST."""
+class _AsItCame(urllib.request.HTTPErrorProcessor):
+    """Hands every answer on. urllib itself would carry the token to whatever host an answer leads to."""
 
-    def redirect_request(self, *args: object) -> None:
-        return None
+    def http_response(self, request: urllib.request.Request, response: http.client.HTTPResponse) -> Any:
+        return response
+
+    https_response = http_response
 
 
 class Api:
@@ -96,7 +97,7 @@ class Api:
         self._url = url.rstrip("/")
         self._token = token
         self.patience = patience
-        self._opener = urllib.request.build_opener(_Stay)
+        self._opener = urllib.request.build_opener(_AsItCame)
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
         """The JSON of an answer."""
@@ -194,12 +195,20 @@ class Api:
             headers["Content-Type"] = "application/json"
         request = urllib.request.Request(address, content, headers, method=method)
         timeout = max(0.1, min(_TIMEOUT_S, self.patience.left_s))
-        try:
-            with self._opener.open(request, timeout=timeout) as answer:
-                return Answer(answer.status, answer.headers, answer.read(_MOST_ANSWER))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.headers, error.read(_MOST_ANSWER))
+        with self._opener.open(request, timeout=timeout) as answer:
+            return Answer(answer.status, answer.headers, self._content(answer))
+
+    def _content(self, answer: http.client.HTTPResponse) -> bytes:
+        """All of the body: a timeout counts from the last byte, and would not end an answer that trickles."""
+        content = b""
+        while part := answer.read1(65536):
+            content += part
+            if self.patience.left_s <= 0 or len(content) > _MOST_ANSWER:
+                raise TimeoutError("the answer did not end")
+        length = _number(answer.headers["Content-Length"])
+        if length is not None and len(content) < length:
+            raise http.client.IncompleteRead(content, int(length) - len(content))
+        return content
 
     def _next(self, answer: Answer, address: str) -> str | None:
         link = re.search(r'<([^>]+)>\s*;[^,]*\brel="next"', answer.headers["Link"] or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def context_of(env: Mapping[str, str], event_path: Path | None) -> Context:
         api_url=_checked_url(env.get("GITHUB_API_URL") or "https://api.github.com"),
         repository=repository,
         sha=env.get("GITHUB_SHA", ""),
-        token=env.get("GITHUB_TOKEN", ""),
+        token=_token(env.get("GITHUB_TOKEN", "")),
         run_url=f"{_checked_url(server)}/{repository}/actions/runs/{run_id}" if repository and run_id.isdigit() else "",
         run_id=f"{run_id}/{env.get('GITHUB_RUN_ATTEMPT', '1')}",
     )
@@ -76,7 +76,7 @@ def _of_pull_request(base: Context, pull_request: Any) -> Context:
     """A check belongs to the pull request's own commit, not to the merge that GitHub tries for it (`GITHUB_SHA`)."""
     number, sha = _at(pull_request, "number", int), _at(pull_request, "head.sha", str)
     head = _at(pull_request, "head.repo.full_name", str)
-    return _with(base, sha=sha or base.sha, pull_request=number, is_fork=head != base.repository)
+    return replace(base, sha=sha or base.sha, pull_request=number, is_fork=head != base.repository)
 
 
 def _of_workflow_run(base: Context, event: Mapping[str, Any], server: str) -> Context:
@@ -93,12 +93,7 @@ def _of_workflow_run(base: Context, event: Mapping[str, Any], server: str) -> Co
     measured = MeasuredRun(kind, owner or "", repository or "", _at(run, "head_branch", str) or "", numbers)
     run_number = _at(run, "id", int)
     url = f"{server}/{base.repository}/actions/runs/{run_number}" if run_number else base.run_url
-    return _with(base, sha=sha, run_url=url, measured=measured, is_fork=repository != base.repository)
-
-
-def _with(base: Context, **changes: Any) -> Context:
-    members = {name: getattr(base, name) for name in base.__slots__}
-    return Context(**{**members, **changes})
+    return replace(base, sha=sha, run_url=url, measured=measured, is_fork=repository != base.repository)
 
 
 def _event(path: Path | None) -> Mapping[str, Any]:
@@ -127,3 +122,10 @@ def _checked_url(url: str) -> str:
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?", url):
         raise ConfigError("GITHUB_API_URL or GITHUB_SERVER_URL is no http address")
     return url.rstrip("/")
+
+
+def _token(text: str) -> str:
+    token = text.strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise ConfigError("GITHUB_TOKEN is no token: it holds a space or a character that none has")
+    return token

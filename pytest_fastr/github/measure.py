@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,9 @@ def read_outcome(path: Path) -> PytestOutcome:
 
 def folder_of(env: Mapping[str, str], name: str) -> Path:
     """The folder of a report's files, in the runner's own temporary one."""
-    return Path(env.get("RUNNER_TEMP") or "/tmp", re.sub(r"[^A-Za-z0-9_.-]", "-", f"pytest-fastr-{name}"))
+    return Path(
+        env.get("RUNNER_TEMP") or tempfile.gettempdir(), re.sub(r"[^A-Za-z0-9_.-]", "-", f"pytest-fastr-{name}")
+    )
 
 
 def _words(env: Mapping[str, str], variable: str, name: str) -> list[str]:

@@ -46,12 +46,20 @@ def page(result: ResultFile, decision: Decision, limit: int, notes: Sequence[str
     tables = _tables(tests, result.loads, int(room * _TABLE_SHARE))
     parts += tables
     parts += _details(tests, decision, room - sum(size(one) + 2 for one in tables))
-    return "\n\n".join([*parts, tail]) + "\n"
+    text = "\n\n".join([*parts, tail]) + "\n"
+    if size(text) <= limit:
+        return text
+    # Next to nothing is left, such as behind a long summary of something else in the same step.
+    return f"{_title(decision)}\n\n{decision.headline}. There was no room here for more.\n"
+
+
+def _title(decision: Decision) -> str:
+    mark = _MARKS[Verdict.INVALID if decision.fails else decision.verdict]
+    return f"### {mark} Performance: {decision.verdict}"
 
 
 def _head(result: ResultFile, decision: Decision, notes: Sequence[str]) -> str:
-    mark = _MARKS[Verdict.INVALID if decision.fails else decision.verdict]
-    lines = [f"### {mark} Performance: {decision.verdict}", ""]
+    lines = [_title(decision), ""]
     against = result.session.against
     lines.append(decision.headline + (f", against {code(against)}." if against is not None else "."))
     lines += [f"**Failed:** {' '.join(decision.problems)}"] if decision.problems else []
@@ -76,8 +84,8 @@ def _tables(tests: Sequence[TestReport], loads: Sequence[LoadRun], room: int) ->
 
 def _table(header: str, rows: Sequence[str], room: int, noun: str) -> str:
     kept = _fitting(rows, room - size(header))
-    text = "\n".join([header, *rows[:kept]])
-    left = len(rows) - kept
+    text = "\n".join([header, *kept])
+    left = len(rows) - len(kept)
     return text if not left else f"{text}\n\n{_left_out(left, noun)}"
 
 
@@ -94,7 +102,7 @@ def _change(test: TestReport, metric: MetricResult | None) -> str:
         return f"{cell(broken.limit)} is broken"
     if metric is None or metric.change is None:
         return "-"
-    return f"{metric.name} {percent_text(metric.change)} {interval_text(metric.low, metric.high)}".rstrip()
+    return f"{cell(metric.name)} {percent_text(metric.change)} {interval_text(metric.low, metric.high)}".rstrip()
 
 
 def _load_row(run: LoadRun) -> str:
@@ -118,18 +126,18 @@ def _details(tests: Sequence[TestReport], decision: Decision, room: int) -> list
         names = "\n".join(f"* {code(name)}" for name in decision.also_failed[:50])
         blocks.insert(0, f"Failed for another reason than a verdict (pytest's log says which):\n\n{names}")
     kept = _fitting(blocks, room)
-    left = len(blocks) - kept
-    return blocks if not left else [*blocks[:kept], _left_out(left, "explanation")]
+    left = len(blocks) - len(kept)
+    return blocks if not left else [*kept, _left_out(left, "explanation")]
 
 
-def _fitting(parts: Iterable[str], room: int) -> int:
-    """How many of the parts have room, from the first on."""
-    kept = 0
+def _fitting(parts: Iterable[str], room: int) -> list[str]:
+    """The parts that have room, the first ones first. One that is too long for itself does not hide the others."""
+    kept = []
     for part in parts:
-        room -= size(part) + 2
-        if room < 0:
-            break
-        kept += 1
+        needed = size(part) + 2
+        if needed <= room:
+            kept.append(part)
+            room -= needed
     return kept
 
 
@@ -143,7 +151,7 @@ def _tail(result: ResultFile, run_url: str) -> str:
     parts = [f"Profile {code(session.profile.slug)}", f"measured in {session.duration_s:,.0f} s"]
     sizes = smallest_detectable(metric for test in session.tests for metric in test.metrics.values())
     if sizes:
-        parts.append(f"smallest change every test could see: {sizes}")
+        parts.append(f"smallest change every test could see: {code(sizes, 500)}")
     if run_url:
         parts.append(f"[the run]({run_url})")
     return f"<sub>{' · '.join(parts)}</sub>"

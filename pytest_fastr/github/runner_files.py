@@ -31,7 +31,8 @@ class StepSummary:
             return
         try:
             with self._path.open("ab") as file:
-                file.truncate(self._before)
+                if file.tell() > self._before:
+                    file.truncate(self._before)
                 file.write(text(self.room).encode("utf-8"))
         except OSError as error:
             raise ReportError(f"cannot write GITHUB_STEP_SUMMARY: {error.strerror or error}") from error

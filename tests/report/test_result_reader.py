@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from pytest_fastr.errors import ResultError
 from pytest_fastr.gate.model import AbsoluteResult, ValidityNote, Verdict
+from pytest_fastr.github.annotations import annotations_of
+from pytest_fastr.github.decision import decide
+from pytest_fastr.github.page import page
 from pytest_fastr.report.result_file import to_json
 from pytest_fastr.report.result_reader import MOST_BYTES, parse_result, read_result
 from support.results import report_of, session_of
@@ -141,6 +145,32 @@ def test_a_member_that_is_missing_is_named(name: str) -> None:
     whole = document()
     del whole[name]
     assert f"{name} is missing" in refusal(whole)
+
+
+def test_whatever_a_file_holds_it_is_read_or_refused() -> None:
+    chance = random.Random(8)
+    values: list[Any] = [None, True, -1, 1e400, 10**30, "", "@all\ud800\n|`", [], {}, [None], {"x": {}}, ["`" * 50]]
+    read = 0
+    for _ in range(600):
+        whole = document(LOAD)
+        for _ in range(chance.choice([1, 1, 2])):
+            inner: Any = whole
+            steps: list[tuple[Any, Any]] = []
+            while isinstance(inner, (dict, list)) and inner and (not steps or chance.random() < 0.8):
+                step = chance.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
+                steps.append((inner, step))
+                inner = inner[step]
+            holder, step = steps[-1]
+            holder[step] = chance.choice(values)
+        try:
+            result = parse_result(json.dumps(whole).replace("Infinity", "1e999").encode(), "r.json")
+        except ResultError:
+            continue
+        read += 1
+        assert len(page(result, decide(result, "regressed"), 65_535).encode()) <= 65_535
+        for one in annotations_of(result.session.tests, lambda path: path):
+            assert "\n" not in one.as_command()
+    assert read > 50
 
 
 def test_a_file_that_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:

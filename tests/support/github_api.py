@@ -37,6 +37,8 @@ class Fault:
     body: bytes | None = None
     drop: bool = False
     """The connection ends without an answer."""
+    cut: bool = False
+    """The answer of the request ends in its middle."""
     carried_out: bool = False
     """The request takes effect all the same: only its answer is lost."""
     method: str = ""
@@ -250,20 +252,27 @@ class _Handler(BaseHTTPRequestHandler):
         hub.seen.append(seen)
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         fault = hub.fault(self.command, address.path)
-        if fault is None or fault.carried_out:
+        if fault is None or fault.carried_out or fault.cut:
             status, headers, content = self._carried_out(hub, seen, token)
         if fault is not None:
             if fault.drop:
                 self.close_connection = True
                 return
+            if fault.cut:
+                self._send(status, headers, content, len(content) // 2)
+                return
             status, headers = fault.status, fault.headers
             content = fault.body if fault.body is not None else json.dumps({"message": fault.message}).encode()
+        self._send(status, headers, content, len(content))
+
+    def _send(self, status: int, headers: dict[str, str], content: bytes, until: int) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[:until])
+        self.close_connection = self.close_connection or until < len(content)
 
     def _carried_out(self, hub: FakeGitHub, seen: Seen, token: str) -> tuple[int, dict[str, str], bytes]:
         try:
