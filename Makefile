@@ -12,7 +12,13 @@ BUILT := $(VENV)/.built
 export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup perf demo-regression shop-baseline test check fmt lint bench clean
+# The linters of workflows, at versions whose rules are known. They are fetched when they are first needed.
+ACTIONLINT := 1.7.7
+ZIZMOR := 1.32.0
+WORKFLOWS := $(wildcard .github/workflows/*.yml docs/examples/*.yml)
+ACTIONS := action.yml report/action.yml
+
+.PHONY: help setup perf demo-regression shop-baseline test check fmt lint lint-workflows bench clean
 
 help:
 	@echo "make setup            make $(VENV) and build the package into it (only what changed)"
@@ -20,7 +26,7 @@ help:
 	@echo "make demo-regression  the same with a planted slowdown: ends red, as it should"
 	@echo "make test             all tests: Rust, Python, the example's"
 	@echo "make check            what CI checks besides: format, lints, docs, types, the stub"
-	@echo "make fmt / lint       format the code / only the lints"
+	@echo "make fmt / lint       format the code / only the lints, those of the workflows too"
 	@echo "make bench            the benchmarks of the project itself"
 	@echo "make clean            remove what was built (not $(VENV), not baselines)"
 
@@ -75,6 +81,18 @@ check: setup
 lint: setup
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(BIN)/ruff check
+	@$(MAKE) --no-print-directory lint-workflows
+
+# Without network or Go this says what it leaves out and goes on; in CI (`CI` is set) that is a failure.
+lint-workflows: $(BIN)/python
+	@test -x $(BIN)/actionlint || \
+		GOBIN=$(BIN) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT) || \
+		{ echo "actionlint is left out: 'go install' cannot have it here (is Go there, and the network?)." >&2; \
+		test -z "$$CI"; }
+	@test -x $(BIN)/zizmor || $(BIN)/python -m pip install --quiet 'zizmor==$(ZIZMOR)' || \
+		{ echo "zizmor is left out: pip cannot install it here (is the network there?)." >&2; test -z "$$CI"; }
+	@if test -x $(BIN)/actionlint; then $(BIN)/actionlint $(WORKFLOWS); fi
+	@if test -x $(BIN)/zizmor; then $(BIN)/zizmor --offline --quiet --no-progress $(WORKFLOWS) $(ACTIONS); fi
 
 fmt: setup
 	cargo fmt --all

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from pytest_fastr import load_command, routes_command, selftest_command, serve
-from pytest_fastr.errors import ConfigError, FastrError, LoadError
+from pytest_fastr import github_command, load_command, routes_command, selftest_command, serve
+from pytest_fastr.errors import ConfigError, FastrError, LoadError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     routes = commands.add_parser("routes", help="say which routes of an app the engine serves natively, and why not")
     routes_command.add_arguments(routes)
     routes.set_defaults(run=routes_command.run)
+    github = commands.add_parser("github", help="report a result on GitHub: summary, annotations, check run, comment")
+    github_command.add_arguments(github)
     return made
 
 
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except (LoadError, ConfigError) as error:
+    except (LoadError, ConfigError, ResultError) as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 2
     except FastrError as error:

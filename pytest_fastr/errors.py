@@ -53,3 +53,7 @@ class MeasurementError(FastrError):
 
 class ReportError(FastrError):
     """When a result cannot be written where it was asked for."""
+
+
+class ResultError(FastrError):
+    """When a result file is missing, empty, unreadable, or no result of this schema."""

@@ -307,6 +307,8 @@ def _source_of(request: pytest.FixtureRequest, state: PluginState) -> tuple[AppS
     if app is None:
         app, where = request.getfixturevalue("perf_app"), "the fixture `perf_app`"
     if app is None:
+        app, where = state.options.app, "--perf-app"
+    if app is None:
         app, where = state.config.app, "[tool.pytest-fastr]: `app`"
     source = app_source(app, state.config, request.config.rootpath, where, settings.mount)
     against = None if state.gate is None else state.gate.against

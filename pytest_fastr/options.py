@@ -37,6 +37,7 @@ class Options:
     equal: bool = False
     reason: str | None = None
     profile: bool = True
+    app: str | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -47,6 +48,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--perf-update", action="store_true", dest="fastr_update",
         help="store what is measured as this hardware's baseline (with a node id: only that test's)",
     )  # fmt: skip
+    group.addoption("--perf-app", metavar="MODULE:ATTR", dest="fastr_app", help="the app, where no test names another")
     group.addoption("--perf-json", metavar="FILE", dest="fastr_json", help="write the results as JSON")
     group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
     group.addoption(
@@ -136,6 +138,7 @@ def read_options(config: pytest.Config) -> Options:
         equal=given["equal"],
         reason=given["reason"],
         profile=config.getoption("fastr_profile"),
+        app=config.getoption("fastr_app"),
     )
 
 

@@ -23,10 +23,11 @@ LAYERS = (
     ("load",),
     ("gate",),
     ("report",),
+    ("github",),
     ("options", "state"),
     ("perf_load", "sources"),
     ("fixtures",),
-    ("load_command", "routes_command", "selftest_command"),
+    ("github_command", "load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

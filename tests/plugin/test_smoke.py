@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.project import Project
+from support.project import FAST, Project
 
 
 def test_a_perf_test_makes_one_real_request_and_passes(project: Project) -> None:
@@ -206,3 +206,9 @@ def test_a_wsgi_application_is_measured_like_any_other(project: Project) -> None
     result.assert_outcomes(passed=1)
     assert tests[0]["verdict"] == "new"
     assert tests[0]["rps"] > 0
+
+
+def test_an_option_names_the_app_where_no_test_does(project: Project) -> None:
+    project.configure(FAST.replace('app = "shop:app"', 'app = "nowhere:app"'))
+    project.test("def test_it(perf):\n    assert perf.get('/').status == 200\n")
+    project.run("--perf-app", "shop:create_app()").assert_outcomes(passed=1)
