@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from pytest_fastr.config import parse_duration
 from pytest_fastr.errors import ResultError
 from pytest_fastr.github.annotations import annotations_of, as_log
 from pytest_fastr.github.client import Api
@@ -18,6 +17,7 @@ from pytest_fastr.github.measure import Measurement, folder_of, measure, read_ou
 from pytest_fastr.github.patience import TOTAL_S, Patience
 from pytest_fastr.github.publish import Publication, publish
 from pytest_fastr.github.runner_files import StepSummary, write_outputs
+from pytest_fastr.keys import parse_duration
 from pytest_fastr.report.result_reader import ResultFile, read_result
 
 NAME = "pytest-fastr"
