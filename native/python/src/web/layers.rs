@@ -18,6 +18,9 @@ use super::answer::Answer;
 /// Kinds of requests that are remembered. Clients choose hosts and origins: more are left to the application.
 const MOST_KNOWN: usize = 512;
 
+/// Names and values, as ASGI has them.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What the layers look at in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
@@ -177,7 +180,7 @@ impl Layers {
         if applied.is_none() {
             return Ok(None);
         }
-        let (headers, body): (Vec<(Vec<u8>, Vec<u8>)>, Bound<'_, PyBytes>) = applied.extract()?;
+        let (headers, body): (Fields, Bound<'_, PyBytes>) = applied.extract()?;
         Ok(header_map(headers).map(|headers| Answer {
             status: answer.status,
             headers,
@@ -202,7 +205,7 @@ impl Layers {
             fields(py, headers),
             kind.large,
         ))?;
-        let fields = learned.extract::<Option<Vec<(Vec<u8>, Vec<u8>)>>>()?;
+        let fields = learned.extract::<Option<Fields>>()?;
         Ok(fields.and_then(header_map))
     }
 }
@@ -224,7 +227,7 @@ fn fields<'py>(
 }
 
 /// The same the other way round, without the length, which the engine writes. None for what is no header.
-fn header_map(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<HeaderMap> {
+fn header_map(fields: Fields) -> Option<HeaderMap> {
     let mut map = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields {
         let name = HeaderName::from_bytes(&name).ok()?;
