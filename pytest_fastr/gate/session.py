@@ -17,6 +17,7 @@ from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.gather import gather
 from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
 from pytest_fastr.gate.measure import Samples, Show, cpu_us_per_request, quantile_us
@@ -189,7 +190,9 @@ class GateSession:
                     self._equal_epochs.setdefault(metric, []).append(estimate.epochs)
         report = _report(measurement, decision, looked_once=self.settings.update)
         if self.settings.profile and task.mode == "paired" and _has_regressed(report):
-            report = replace(report, where=locate(decision.samples, show))
+            where = locate(decision.samples, show)
+            evidence = report.evidence and replace(report.evidence, growths=where.growths)
+            report = replace(report, where=where.lines, evidence=evidence)
         return report, decision.samples
 
     def _append(self, measurement: Measurement, decision: Decision) -> Task:
@@ -278,6 +281,7 @@ def _report(measurement: Measurement, decision: Decision, looked_once: bool) -> 
         mode=task.mode,
         against=task.basis.title,
         absolute=absolutes,
+        evidence=gather(decision, results),
     )
 
 
