@@ -1,0 +1,44 @@
+"""Loads without a baseline (`perf_load`), as the terminal tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_fastr.load.limits import LimitResult
+from pytest_fastr.load.result import LoadReport
+from pytest_fastr.report.html.markup import Markup, tag
+from pytest_fastr.report.load_text import to_text
+
+_COLUMNS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRun:
+    """One load of a test, and the limits it was held against."""
+
+    nodeid: str
+    report: LoadReport
+    limits: tuple[LimitResult, ...]
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a limit is known to be broken."""
+        return any(one.is_known and not one.kept for one in self.limits)
+
+
+def loads_part(runs: Sequence[LoadRun]) -> Markup | None:
+    """A section for all of them. None: there were none."""
+    if not runs:
+        return None
+    parts = [
+        tag(
+            "section",
+            tag("h3", tag("code", run.nodeid), id=f"load-{number}"),
+            tag("pre", to_text(run.report, run.limits, _COLUMNS).rstrip("\n"), tabindex=0),
+            class_="test",
+            aria_labelledby=f"load-{number}",
+        )
+        for number, run in enumerate(runs, start=1)
+    ]
+    return tag("section", tag("h2", "Load runs", id="loads"), parts, aria_labelledby="loads")
