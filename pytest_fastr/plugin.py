@@ -238,6 +238,7 @@ def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) 
         loads=[LoadRun(one.nodeid, one.report, one.limits) for one in state.loads],
         commit=current_commit(session.config.rootpath),
         interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED,
+        failed_tests=session.testsfailed,
     )
     write_text(state.options.report, page, "HTML report", "--perf-report")
 

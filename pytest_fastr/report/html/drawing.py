@@ -129,22 +129,36 @@ def figure(title: str, image: Child, caption: Child, numbers: Child = None) -> M
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Child]], class_: str = "") -> Markup:
     """A table in a box that scrolls by itself; the first cell of a row is its header."""
+    scrolled = _table(caption, head, rows, class_)
+    return tag("div", scrolled, class_="scroll", role="region", aria_label=caption, tabindex=0)
+
+
+def cards(caption: str, head: Sequence[str], rows: Iterable[Sequence[Child]], class_: str) -> Markup:
+    """A table whose rows a phone shows as cards. Its roles are written out: a laid out table would lose them."""
+    return _table(caption, head, rows, f"cards {class_}", roles=True)
+
+
+def _table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[Child]], class_: str, roles: bool = False
+) -> Markup:
+    def role(name: str) -> str | None:
+        return name if roles else None
+
+    titles = [tag("th", title, scope="col", role=role("columnheader")) for title in head]
+    body = []
+    for first, *others in rows:
+        cells = [
+            tag("td", cell, role=role("cell"), data_label=title if roles else None)
+            for title, cell in zip(head[1:], others, strict=True)
+        ]
+        body.append(tag("tr", tag("th", first, scope="row", role=role("rowheader")), cells, role=role("row")))
     return tag(
-        "div",
-        tag(
-            "table",
-            tag("caption", caption, class_="sr"),
-            tag("thead", tag("tr", [tag("th", title, scope="col") for title in head])),
-            tag(
-                "tbody",
-                [tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]]) for row in rows],
-            ),
-            class_=class_ or None,
-        ),
-        class_="scroll",
-        role="region",
-        aria_label=caption,
-        tabindex=0,
+        "table",
+        tag("caption", caption, class_="sr"),
+        tag("thead", tag("tr", titles, role=role("row")), role=role("rowgroup")),
+        tag("tbody", body, role=role("rowgroup")),
+        class_=class_ or None,
+        role=role("table"),
     )
 
 

@@ -10,7 +10,7 @@ from pytest_fastr.gate.model import MetricResult, TestReport
 from pytest_fastr.report.html.axes import Axis
 from pytest_fastr.report.html.drawing import Frame, across, band, diamond, figure, label, mark, svg, table
 from pytest_fastr.report.html.markup import Markup, tag
-from pytest_fastr.report.html.words import DASH, fine, interval_words, title_of
+from pytest_fastr.report.html.words import DASH, fine, interval_words, tick_text, title_of
 from pytest_fastr.report.quantity import percent_text
 
 _ERRORS_SHOWN = 1.96
@@ -39,7 +39,7 @@ def history_plot(test: TestReport, history: History, metric: str, unchanged: flo
         title,
         description,
         _band(result, y, frame),
-        frame.y_grid(y, lambda value: fine(percent_text(value))),
+        frame.y_grid(y, tick_text),
         across(frame, y.at(0.0), "zero"),
         [_whisker(x.at(number + 0.5), point, y, "a") for number, point in enumerate(points)],
         [mark(x.at(number + 0.5), y.at(point[0]), "stored a", 3.6) for number, point in enumerate(points)],

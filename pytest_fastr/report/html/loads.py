@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_fastr.load.limits import LimitResult
+from pytest_fastr.load.limits import LimitResult, why_refused
 from pytest_fastr.load.result import LoadReport
 from pytest_fastr.report.html.markup import Markup, tag
+from pytest_fastr.report.html.words import breakable
 from pytest_fastr.report.load_text import to_text
 
 _COLUMNS = 96
@@ -23,8 +24,8 @@ class LoadRun:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a limit is known to be broken."""
-        return any(one.is_known and not one.kept for one in self.limits)
+        """Whether it fails its test: a limit was not kept, an error was not allowed, or the numbers mean nothing."""
+        return bool(why_refused(self.report, self.limits))
 
 
 def loads_part(runs: Sequence[LoadRun]) -> Markup | None:
@@ -34,7 +35,7 @@ def loads_part(runs: Sequence[LoadRun]) -> Markup | None:
     parts = [
         tag(
             "section",
-            tag("h3", tag("code", run.nodeid), id=f"load-{number}"),
+            tag("h3", breakable(run.nodeid), id=f"load-{number}"),
             tag("pre", to_text(run.report, run.limits, _COLUMNS).rstrip("\n"), tabindex=0),
             class_="test",
             aria_labelledby=f"load-{number}",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 # Elements without an end tag of their own: HTML's void ones, and SVG's that never have children here.
-_EMPTY = frozenset({"br", "circle", "line", "link", "meta", "path", "rect", "use"})
+_EMPTY = frozenset({"br", "circle", "line", "link", "meta", "path", "rect", "wbr"})
 
 # What a browser must not act on or cannot show: controls, lone surrogates, marks that reorder text, line separators.
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

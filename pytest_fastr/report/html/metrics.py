@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 from pytest_fastr.gate.model import AbsoluteResult, MetricResult, TestReport, Verdict
 from pytest_fastr.gate.where import Growth
-from pytest_fastr.report.html.drawing import table
-from pytest_fastr.report.html.interval import interval_plot
+from pytest_fastr.report.html.axes import Axis
+from pytest_fastr.report.html.drawing import cards, table
+from pytest_fastr.report.html.interval import interval_plot, scale
 from pytest_fastr.report.html.markup import Child, Markup, join, tag
 from pytest_fastr.report.html.overview import badge
-from pytest_fastr.report.html.words import DASH, MINUS, change_text, fine, interval_words, title_of
+from pytest_fastr.report.html.words import DASH, MINUS, breakable, change_text, fine, interval_words, title_of
 from pytest_fastr.report.paragraph import absolute_words
 from pytest_fastr.report.quantity import share_text, time_text, value_text
 
-_HEAD = ("metric", "baseline", "this run", "change", "95 % interval", "limit", "better · worse", "can see", "verdict")
+_HEAD = ("metric", "baseline", "this run", "change", "95 % interval", "limit", "can see", "better ← → worse", "verdict")
 
 
 def metrics_table(test: TestReport) -> Markup:
@@ -22,13 +23,14 @@ def metrics_table(test: TestReport) -> Markup:
     ordered = sorted(test.metrics.values(), key=lambda metric: metric.verdict is None)
     if not ordered:
         return tag("p", "No metric was measured.", class_="missing")
+    axis = scale(ordered)
     note = tag(
         "p",
         "Small plots: worse is to the right; the long line is no change, the dashed one the limit, and all rows are "
         "drawn in units of their limits. “Can see”: the smallest change that this run would have found.",
         class_="note",
     )
-    return join([table("Metrics", _HEAD, [_row(metric) for metric in ordered], "metrics"), note, _notes(test)])
+    return join([cards("Metrics", _HEAD, [_row(metric, axis) for metric in ordered], "metrics"), note, _notes(test)])
 
 
 def absolute_table(test: TestReport) -> Markup | None:
@@ -38,7 +40,7 @@ def absolute_table(test: TestReport) -> Markup | None:
     states = {Verdict.EQUIVALENT: "kept", Verdict.REGRESSED: "broken"}
     rows = [[one.limit, _absolute_value(one), badge(one.verdict, states.get(one.verdict, "not known"))]
             for one in test.absolute]  # fmt: skip
-    return join([tag("h4", "Absolute limits"), table("Absolute limits", ["limit", "measured", "state"], rows)])
+    return join([tag("h4", "Absolute limits"), table("Absolute limits", ["limit", "measured", "state"], rows, "plain")])
 
 
 def growth_part(test: TestReport) -> Markup | None:
@@ -48,7 +50,7 @@ def growth_part(test: TestReport) -> Markup | None:
         widest = max(growth.growth_us for growth in growths)
         rows = [_growth_row(growth, widest) for growth in growths]
         head = ["function", "before", "now", "growth", "share of the request"]
-        body = table("Functions that grew", head, rows, "growths")
+        body = cards("Functions that grew", head, rows, "growths")
         text = "CPU time a request, by samples of both sides after the measurement."
         return join([tag("h4", "Functions that grew"), tag("p", text, class_="note"), body])
     if not test.where:
@@ -56,7 +58,7 @@ def growth_part(test: TestReport) -> Markup | None:
     return join([tag("h4", "Where the time went"), tag("pre", "\n".join(test.where))])
 
 
-def _row(metric: MetricResult) -> list[Child]:
+def _row(metric: MetricResult, axis: Axis) -> list[Child]:
     sign = "+" if metric.direction == "lower" else MINUS
     limit = (
         f"{sign}{fine(share_text(metric.limit))}" if metric.limit is not None and metric.change is not None else DASH
@@ -70,8 +72,8 @@ def _row(metric: MetricResult) -> list[Child]:
         tag("strong", change_text(metric)),
         interval_words(metric),
         limit,
-        interval_plot(metric) or DASH,
         seen,
+        interval_plot(metric, axis) or DASH,
         verdict,
     ]
 
@@ -88,7 +90,7 @@ def _absolute_value(one: AbsoluteResult) -> str:
 
 def _growth_row(growth: Growth, widest: float) -> list[Child]:
     name: Iterator[Child] = iter(
-        [tag("code", growth.name), tag("span", " with what it calls", class_="muted") if growth.inclusive else None]
+        [breakable(growth.name), tag("span", " with what it calls", class_="muted") if growth.inclusive else None]
     )
     share = f"{growth.growth_us / widest * 100 if widest else 0:.0f}%"
     return [

@@ -14,7 +14,7 @@ from pytest_fastr.gate.model import MetricResult, TestReport
 from pytest_fastr.report.html.axes import Axis, axis_for
 from pytest_fastr.report.html.drawing import Frame, across, band, curve, diamond, figure, label, mark, svg, table
 from pytest_fastr.report.html.markup import Markup, tag
-from pytest_fastr.report.html.words import DASH, change_text, fine, interval_words, shortened, sides
+from pytest_fastr.report.html.words import DASH, change_text, fine, interval_words, shortened, sides, tick_text
 from pytest_fastr.report.quantity import percent_text, rate_text, share_text, time_text
 
 COSTS = {"cpu": "CPU per request", "throughput": "throughput"}
@@ -62,7 +62,7 @@ def change_plot(test: TestReport, evidence: Evidence, cost: str, key: str) -> Ma
         title,
         _change_description(metric if compared else None, epochs),
         _interval_band(metric, y, frame) if compared and metric is not None else None,
-        frame.y_grid(y, lambda value: fine(percent_text(value))),
+        frame.y_grid(y, tick_text),
         across(frame, y.at(0.0), "zero"),
         _limit_line(metric, y, frame) if compared and metric is not None else None,
         _epoch_lines(bounds, x, frame),

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_fastr.gate.model import MetricResult, Outcome, SessionReport, TestReport, Verdict, severity
+from pytest_fastr.report.html.drawing import cards
 from pytest_fastr.report.html.markup import Child, Markup, join, tag
-from pytest_fastr.report.html.words import DASH, MEANINGS, change_text, fine, interval_words
+from pytest_fastr.report.html.words import DASH, MEANINGS, breakable, change_text, fine, interval_words
 from pytest_fastr.report.quantity import rate_text, time_text
 from pytest_fastr.report.terminal import smallest_detectable, test_title
 
@@ -50,8 +51,11 @@ def badge(verdict: Verdict, text: str | None = None) -> Markup:
     return tag("span", icon, text or str(verdict), class_=f"badge {verdict}")
 
 
-def build_verdict(entries: Sequence[Entry], broken_loads: int, loads: int, interrupted: bool) -> tuple[Verdict, str]:
-    """What speaks for the build: a verdict for its colour, and one sentence."""
+def build_verdict(
+    entries: Sequence[Entry], broken_loads: int, loads: int, interrupted: bool, others: int
+) -> tuple[Verdict, str]:
+    """What speaks for the build: a verdict for its colour, and one sentence. ``others``: tests that failed for reasons
+    that are not on this page."""
     total = len(entries) + loads
     red = sum(one.outcome is Outcome.FAIL for one in entries) + broken_loads
     open_ = sum(one.test.verdict in (Verdict.INCONCLUSIVE, Verdict.NEW) for one in entries)
@@ -62,13 +66,19 @@ def build_verdict(entries: Sequence[Entry], broken_loads: int, loads: int, inter
         verdict = Verdict.REGRESSED if broken_loads or Verdict.REGRESSED in reds else Verdict.INVALID
     elif not total:
         verdict, sentence = Verdict.INVALID, "No performance test was measured."
+    elif others:
+        verdict, sentence = Verdict.REGRESSED, "No measurement fails the build."
     elif open_:
         verdict = Verdict.INCONCLUSIVE
-        sentence = f"No performance test fails the build, but {_count(open_).lower()} of {total} could not be decided."
+        some = "none could" if open_ == total else f"{_count(open_).lower()} of {total} could not"
+        sentence = f"No performance test fails the build, but {some} be decided."
     elif total == 1:
         verdict, sentence = Verdict.EQUIVALENT, "The performance test passes."
     else:
         verdict, sentence = Verdict.EQUIVALENT, f"All {total} performance tests pass."
+    if others:
+        reasons = "a reason that is" if others == 1 else "reasons that are"
+        sentence += f" {_count(others)} of the run's other tests failed, for {reasons} not on this page."
     return verdict, f"The run was interrupted. {sentence}" if interrupted else sentence
 
 
@@ -110,35 +120,19 @@ def _changes(report: SessionReport) -> Markup | None:
 
 
 def _table(entries: Sequence[Entry]) -> Markup:
-    """It keeps its roles on phones, where the style sheet lays rows out as cards."""
-    head = tag("tr", [tag("th", title, scope="col", role="columnheader") for title in _COLUMNS], role="row")
-    body = [tag("tr", _cells(entry), role="row") for entry in entries]
-    return tag(
-        "table",
-        tag("caption", "All performance tests, the worst first", class_="sr"),
-        tag("thead", head, role="rowgroup"),
-        tag("tbody", body, role="rowgroup"),
-        class_="overview",
-        role="table",
-    )
+    return cards("All performance tests, the worst first", _COLUMNS, map(_row, entries), "overview")
 
 
-def _cells(entry: Entry) -> Markup:
+def _row(entry: Entry) -> list[Child]:
     test = entry.test
-    cells = (
-        (_COLUMNS[2], _cell(fine(time_text(test.cpu_us_per_request)), test.metrics.get("cpu"))),
-        (_COLUMNS[3], _cell(_rate(test.rps), test.metrics.get("throughput"))),
-        (_COLUMNS[4], _cell(fine(time_text(test.p99_us)), test.metrics.get("p99"), with_interval=True)),
-        (_COLUMNS[5], join([f"{test.requests:,}" if test.requests else DASH])),
-    )
-    link = tag("a", tag("code", entry.title), href=f"#{entry.anchor}")
-    return join(
-        [
-            tag("th", link, scope="row", role="rowheader"),
-            tag("td", badge(test.verdict), _fails(entry), role="cell", data_label=_COLUMNS[1]),
-            [tag("td", content, role="cell", data_label=title) for title, content in cells],
-        ]
-    )
+    return [
+        tag("a", breakable(entry.title), href=f"#{entry.anchor}"),
+        [badge(test.verdict), _fails(entry)],
+        _cell(fine(time_text(test.cpu_us_per_request)), test.metrics.get("cpu")),
+        _cell(_rate(test.rps), test.metrics.get("throughput")),
+        _cell(fine(time_text(test.p99_us)), test.metrics.get("p99"), with_interval=True),
+        tag("span", f"{test.requests:,}" if test.requests else DASH, class_="value"),
+    ]
 
 
 def _fails(entry: Entry) -> Markup | None:

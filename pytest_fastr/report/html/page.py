@@ -30,11 +30,15 @@ def to_html(
     loads: Sequence[LoadRun] = (),
     commit: str | None = None,
     interrupted: bool = False,
+    failed_tests: int = 0,
 ) -> str:
-    """The document. ``outcomes``: what each test of the report does to the build, in its order."""
+    """The document. ``outcomes``: what each test of the report does to the build, in its order. ``failed_tests``: how
+    many tests of the run failed, for whatever reason."""
     entries = entries_of(report, outcomes)
-    broken = sum(run.is_broken for run in loads)
-    verdict, sentence = build_verdict(entries, broken, len(loads), interrupted)
+    broken = [run.nodeid for run in loads if run.is_broken]
+    told = {(one.test.path, one.test.line) for one in entries if one.outcome is Outcome.FAIL}
+    others = max(failed_tests - len(told) - len(set(broken)), 0)
+    verdict, sentence = build_verdict(entries, len(broken), len(loads), interrupted, others)
     main = [
         overview(report, entries, verdict, sentence),
         tag("section", tag("h2", "Tests", id="tests"), map(section, entries), aria_labelledby="tests")

@@ -15,6 +15,7 @@ from pytest_fastr.report.quantity import percent_text, time_text
 
 _TABLED = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_LABEL_WIDTH = 90.0
 _TITLE = "Response times by percentile"
 
 
@@ -55,7 +56,7 @@ def _nines(share: float) -> float:
 
 
 def _ticks(far: float) -> list[float]:
-    return [share for share in (0.0, *_TABLED) if share <= far + 1e-12]
+    return [share for share in _TABLED if share <= far + 1e-12]
 
 
 def _percent(share: float) -> str:
@@ -72,15 +73,22 @@ def _labels(
 ) -> list[Markup]:
     """Names beside the curves' ends: the higher curve's above, the lower one's below."""
     ends = sorted(((one.points[-1], side, name) for side, name, one in shown if one.points), key=lambda end: -end[0][1])
+    by_side = {side: one for side, _, one in shown}
     found = []
     for number, ((share, us), side, name) in enumerate(ends):
         place = max(x.at(_nines(share)) - 6, x.start + 90)
-        height = max(y.at(us) - 9, y.end + 2) if number == 0 else min(y.at(us) + 20, y.start - 6)
+        # The curves rise: the lower name stays below its curve where it begins, the upper one above its end.
+        begins = _near_place(by_side[side], place - _LABEL_WIDTH, x)
+        height = max(y.at(us) - 9, y.end + 2) if number == 0 else min(y.at(begins) + 22, y.start - 6)
         found.append(label(shortened(name, 30), place, height, f"end {side}"))
     if marks:
         share, us = marks[-1]
         found.append(label("baseline", x.at(_nines(share)) - 9, min(y.at(us) + 16, y.start - 6), "end a"))
     return found
+
+
+def _near_place(one: Curve, place: float, x: Axis) -> float:
+    return min(one.points, key=lambda point: abs(x.at(_nines(point[0])) - place))[1]
 
 
 def _caption(shown: Sequence[tuple[str, str, Curve]], marks: Sequence[tuple[float, float]], y: Axis) -> str:

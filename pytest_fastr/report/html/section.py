@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from pytest_fastr.gate.evidence import Evidence
 from pytest_fastr.gate.model import TestReport, Verdict
-from pytest_fastr.report.html.drawing import table
+from pytest_fastr.report.html.drawing import cards
 from pytest_fastr.report.html.history import eras_words, history_plot
 from pytest_fastr.report.html.markup import Markup, join, tag
 from pytest_fastr.report.html.metrics import absolute_table, growth_part, metrics_table
 from pytest_fastr.report.html.over_time import change_plot, level_plot
 from pytest_fastr.report.html.overview import Entry, badge
 from pytest_fastr.report.html.percentiles import percentile_plot
-from pytest_fastr.report.html.words import MEANINGS, fine
+from pytest_fastr.report.html.words import MEANINGS, breakable, fine
 from pytest_fastr.report.paragraph import errors_text, paragraph
 from pytest_fastr.report.quantity import bytes_text, rate_text, time_text
 
@@ -26,14 +26,13 @@ def section(entry: Entry) -> Markup:
     test = entry.test
     return tag(
         "section",
-        tag("h3", tag("code", entry.title), id=entry.anchor, tabindex=-1),
+        tag("h3", breakable(entry.title), id=entry.anchor, tabindex=-1),
         tag("p", badge(test.verdict), " ", _facts(test), class_="facts"),
         _said(test),
         metrics_table(test),
         absolute_table(test),
         growth_part(test),
         _plots(test, entry.anchor),
-        _history(test, entry.anchor),
         _validity(test),
         _output(test),
         tag("p", tag("a", "Back to the overview", href="#overview"), class_="back"),
@@ -89,7 +88,8 @@ def _plots(test: TestReport, anchor: str) -> Markup:
     words = ("No response times were measured.", "The CPU time of single blocks is not known.",
              "The throughput of single blocks is not known.")  # fmt: skip
     missing = [tag("p", text, class_="missing") for plot, text in zip(found, words, strict=False) if plot is None]
-    return join([tag("div", found, class_="figures"), missing])
+    stored = list(_history(test, evidence, anchor))
+    return join([tag("div", found, stored, class_="figures"), missing, _history_words(test, evidence, stored)])
 
 
 def _time_plots(test: TestReport, evidence: Evidence, anchor: str) -> Iterator[Markup | None]:
@@ -99,20 +99,25 @@ def _time_plots(test: TestReport, evidence: Evidence, anchor: str) -> Iterator[M
         yield level_plot(test, evidence, cost, f"{anchor}-l-{cost}")
 
 
-def _history(test: TestReport, anchor: str) -> Markup | None:
-    history = test.evidence.history if test.evidence is not None else None
-    if test.mode != "stored" or test.evidence is None:
+def _history(test: TestReport, evidence: Evidence, anchor: str) -> Iterator[Markup]:
+    for metric in _IN_HISTORY:
+        unchanged = evidence.unchanged.get(metric)
+        if evidence.history is not None and unchanged is not None:
+            plot = history_plot(test, evidence.history, metric, unchanged, f"{anchor}-h-{metric}")
+            if plot is not None:
+                yield plot
+
+
+def _history_words(test: TestReport, evidence: Evidence, plots: Sequence[Markup]) -> Markup | None:
+    """When another level was accepted, and why there is no history where there is none."""
+    history = evidence.history
+    if history is None or test.mode != "stored":
         return None
-    if history is None or not history.sessions:
+    if not history.sessions:
         return tag("p", "No baseline yet: no session of this test is stored for this hardware.", class_="missing")
-    unchanged = test.evidence.unchanged
-    figures = [
-        history_plot(test, history, metric, unchanged[metric], f"{anchor}-h-{metric}")
-        for metric in _IN_HISTORY
-        if metric in unchanged
-    ]
     eras = eras_words(history)
-    return join([tag("div", figures, class_="figures"), tag("ul", eras, class_="notes") if eras else None])
+    words = None if plots else tag("p", "The stored sessions have none of the metrics that decide.", class_="missing")
+    return join([words, tag("ul", eras, class_="notes") if eras else None])
 
 
 def _validity(test: TestReport) -> Markup:
@@ -124,7 +129,7 @@ def _validity(test: TestReport) -> Markup:
         return join([title, wrong, tag("p", "No rule of validity had anything to say.", class_="muted")])
     rows = [[badge(*_LEVELS[note.level]), tag("code", note.code), note.message] for note in test.validity]
     return join(
-        [title, wrong, table("Validity notes", ["level", "rule", "what it saw, and what to do"], rows, "words")]
+        [title, wrong, cards("Validity notes", ["level", "rule", "what it saw, and what to do"], rows, "words")]
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_fastr.gate.model import MetricResult, TestReport, Verdict
+from pytest_fastr.report.html.markup import Markup, tag
 from pytest_fastr.report.quantity import interval_text, metric_title, percent_text
 
 _SPACE = "\u00a0"
@@ -12,7 +13,7 @@ MINUS = "\u2212"
 DASH = "\u2013"
 
 MEANINGS = {
-    Verdict.REGRESSED: "slower by its limit or more, and confirmed",
+    Verdict.REGRESSED: "worse by its limit or more",
     Verdict.IMPROVED: "better by its limit or more, and nothing got worse",
     Verdict.EQUIVALENT: "shown to be within its limits",
     Verdict.INCONCLUSIVE: "neither a regression nor its absence was shown",
@@ -28,6 +29,17 @@ def fine(text: str) -> str:
     text = re.sub(r"(?<=\d)[ ](?=\S)", _SPACE, text)
     text = re.sub(r"(?<![\w)])-(?=\d)", MINUS, text)
     return re.sub(r"\bus\b", "µs", text)
+
+
+def breakable(name: str) -> Markup:
+    """The name of a test or a function, with places at which a narrow page may break it."""
+    parts = re.split(r"(?<=[/_\[])(?![/_])|(?<=::)", name)
+    return tag("code", [[tag("wbr") if number else None, part] for number, part in enumerate(parts)])
+
+
+def tick_text(fraction: float) -> str:
+    """A round change beside an axis: ``+20 %``, ``0 %``."""
+    return fine(f"{round(fraction * 100, 6):+,g} %") if abs(fraction) > 1e-9 else f"0{_SPACE}%"
 
 
 def change_text(metric: MetricResult) -> str:
