@@ -78,7 +78,6 @@ def history(chance: random.Random, shift: float, change: float) -> History:
 
 def measured(nodeid: str, verdict: Verdict, change: float, *, stored: bool = False, seed: int = 1) -> TestReport:
     """A test that was measured and compared."""
-    gated = verdict if verdict is not Verdict.EQUIVALENT else Verdict.EQUIVALENT
     wide = 4.0 if verdict is Verdict.INCONCLUSIVE else 1.0
     limit = 0.05 if stored else 0.02
     return TestReport(
@@ -88,11 +87,11 @@ def measured(nodeid: str, verdict: Verdict, change: float, *, stored: bool = Fal
         verdict=verdict,
         requests=74_210,
         metrics={
-            "cpu": metric("cpu", change, 0.008 * wide, gated, limit),
-            "throughput": metric("throughput", -change * 0.9, 0.009 * wide, gated, limit),
+            "cpu": metric("cpu", change, 0.008 * wide, verdict, limit),
+            "throughput": metric("throughput", -change * 0.9, 0.009 * wide, verdict, limit),
             "p50": metric("p50", change * 0.8, 0.02 * wide, None, 0.05),
             "p90": metric("p90", change * 0.8, 0.03 * wide, None, 0.08),
-            "p99": metric("p99", change * 0.7, 0.05 * wide, Verdict.EQUIVALENT if change < 0.3 else gated, 0.15),
+            "p99": metric("p99", change * 0.7, 0.02 * wide, Verdict.EQUIVALENT if change < 0.3 else verdict, 0.15),
             "memory": metric("memory", 0.001, 0.002, None, 0.1),
         },
         load={"users": 20, "duration_s": 10.0, "epochs": 6, "requests": ["GET /search"], "mode": "asgi"},
@@ -144,7 +143,15 @@ def unknown(nodeid: str = "tests/perf/test_shop.py::test_list") -> TestReport:
     base = measured(nodeid, Verdict.NEW, 0.0, stored=True)
     assert base.evidence is not None
     new = {
-        name: replace(one, baseline=None, change=None, low=None, high=None, smallest_detectable=None)
+        name: replace(
+            one,
+            baseline=None,
+            change=None,
+            low=None,
+            high=None,
+            smallest_detectable=None,
+            verdict=one.verdict and Verdict.NEW,
+        )
         for name, one in base.metrics.items()
     }
     return replace(base, metrics=new, evidence=replace(base.evidence, unchanged={}, history=History((), {})))

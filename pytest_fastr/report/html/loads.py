@@ -25,7 +25,7 @@ class LoadRun:
     @property
     def is_broken(self) -> bool:
         """Whether it fails its test: a limit was not kept, an error was not allowed, or the numbers mean nothing."""
-        return bool(why_refused(self.report, self.limits))
+        return not self.report.ok or bool(why_refused(self.report, self.limits))
 
 
 def loads_part(runs: Sequence[LoadRun]) -> Markup | None:
