@@ -206,10 +206,12 @@ def _limit_line(metric: MetricResult, y: Axis, frame: Frame) -> list[Markup]:
     if not metric.limit:
         return []
     place = y.at(_limit_of(metric))
-    above = place - 5 if place - 5 > frame.top + 8 else place + 14
+    # On the side away from zero, whose line may be close.
+    outside = place - 5 if metric.direction == "lower" else place + 14
+    beside = outside if frame.top + 8 < outside < frame.upwards[0] - 2 else place + place - outside + 9
     return [
         across(frame, place, "limit"),
-        label(fine(f"limit {percent_text(_limit_of(metric))}"), frame.across[1] - 2, above, "end limit"),
+        label(fine(f"limit {percent_text(_limit_of(metric))}"), frame.across[1] - 2, beside, "end limit"),
     ]
 
 
