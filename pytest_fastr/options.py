@@ -16,6 +16,7 @@ import pytest
 from pytest_fastr.config import Config
 from pytest_fastr.gate.tasks import WantedMode
 from pytest_fastr.keys import parse_duration
+from pytest_fastr.report.output import why_unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Options:
     perf: bool
     update: bool
     json: Path | None
+    report: Path | None
     baselines: Path | None
     duration_s: float | None
     epochs: int | None
@@ -50,6 +52,9 @@ def add_options(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--perf-app", metavar="MODULE:ATTR", dest="fastr_app", help="the app, where no test names another")
     group.addoption("--perf-json", metavar="FILE", dest="fastr_json", help="write the results as JSON")
+    group.addoption(
+        "--perf-report", metavar="FILE", dest="fastr_report", help="write the results as one HTML page, with plots"
+    )
     group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
     group.addoption(
         "--perf-duration", metavar="TIME", dest="fastr_duration", help="load time per side and test, e.g. 10s"
@@ -113,11 +118,13 @@ def read_options(config: pytest.Config) -> Options:
     perf = bool(config.getoption("fastr_perf"))
     if update and not perf:
         raise pytest.UsageError("--perf-update stores what --perf measures: give both")
-    json, baselines = path("fastr_json"), path("fastr_baselines")
+    json, report, baselines = path("fastr_json"), path("fastr_report"), path("fastr_baselines")
     if json is not None and not perf:
         raise pytest.UsageError("--perf-json writes what --perf measures: give both")
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
+    if report is not None:
+        _refuse_report(config.getoption("fastr_report"), report, json, perf)
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
@@ -126,6 +133,7 @@ def read_options(config: pytest.Config) -> Options:
         perf=perf,
         update=update,
         json=json,
+        report=report,
         baselines=baselines,
         duration_s=None if duration is None else parse_duration(duration, "--perf-duration"),
         epochs=epochs,
@@ -140,6 +148,17 @@ def read_options(config: pytest.Config) -> Options:
         profile=config.getoption("fastr_profile"),
         app=config.getoption("fastr_app"),
     )
+
+
+def _refuse_report(given: str, report: Path, json: Path | None, perf: bool) -> None:
+    """Refuses a report that could not be written, before minutes are measured for it."""
+    if not perf:
+        raise pytest.UsageError("--perf-report shows what --perf measures: give both")
+    if json is not None and report.resolve() == json.resolve():
+        raise pytest.UsageError("--perf-report and --perf-json name the same file: give each its own")
+    reason = why_unwritable(report)
+    if reason is not None:
+        raise pytest.UsageError(f"--perf-report {given!r} cannot be written: {reason}")
 
 
 def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
@@ -171,7 +190,7 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in ("--perf-json", "--perf-baselines", "--perf-against-python"):
+        if option in ("--perf-json", "--perf-report", "--perf-baselines", "--perf-against-python"):
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

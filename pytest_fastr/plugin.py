@@ -24,13 +24,16 @@ from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
 from pytest_fastr.gate.profile import detect
-from pytest_fastr.gate.ref import resolve_ref
+from pytest_fastr.gate.ref import current_commit, resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
 from pytest_fastr.options import Options, add_options, baseline_folder
 from pytest_fastr.report.equals_text import equals_text
+from pytest_fastr.report.html.loads import LoadRun
+from pytest_fastr.report.html.page import to_html
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import load_document
 from pytest_fastr.report.load_text import to_text
+from pytest_fastr.report.output import write_text
 from pytest_fastr.report.quantity import printable
 from pytest_fastr.report.result_file import write
 from pytest_fastr.report.terminal import paragraph, render
@@ -203,9 +206,9 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
-    if state.options.json is not None:
+    for write_file in (_write_result_file, _write_html):
         try:
-            write(_session_report(session.config, gate), state.options.json, _load_documents(state))
+            write_file(session, state, gate)
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
@@ -221,6 +224,25 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
 
 
 _COMPLAINT = pytest.StashKey[str]()
+
+
+def _write_result_file(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    if state.options.json is not None:
+        write(_session_report(session.config, gate), state.options.json, _load_documents(state))
+
+
+def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    if state.options.report is None or session.config.option.collectonly:
+        return
+    page = to_html(
+        _session_report(session.config, gate),
+        [gate.outcome(report) for report in gate.reports],
+        loads=[LoadRun(one.nodeid, one.report, one.limits) for one in state.loads],
+        commit=current_commit(session.config.rootpath),
+        interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED,
+        failed_tests=session.testsfailed,
+    )
+    write_text(state.options.report, page, "HTML report", "--perf-report")
 
 
 def _load_documents(state: PluginState) -> list[dict[str, object]]:

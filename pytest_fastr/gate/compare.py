@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pytest_fastr import _native
@@ -50,10 +50,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Every metric judged, and per gated metric the chance that more epochs would call it regressed (0 to 1)."""
+    """Every metric judged, per gated metric the chance that more epochs would call it regressed (0 to 1), and the
+    estimates that were judged."""
 
     results: Mapping[str, MetricResult]
     chances: Mapping[str, float]
+    found: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def estimates(samples: Samples, others: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, Estimate]:
@@ -132,7 +134,7 @@ def compare(found: Mapping[str, Estimate], basis: Basis, rules: Rules) -> Compar
             results[metric] = result
             if gated:
                 chances[metric] = chance
-    return Comparison(results, chances)
+    return Comparison(results, chances, found)
 
 
 def _known_quantile(wanted: str, found: Mapping[str, Estimate], basis: Basis) -> str | None:

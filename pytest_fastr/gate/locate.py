@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_fastr.errors import FastrError
 from pytest_fastr.gate.measure import Pair, Running, Samples, Show, Side, cpu_us_per_request
-from pytest_fastr.gate.where import grown, words
+from pytest_fastr.gate.where import Where, grown, words
 from pytest_fastr.mount import AppRef, spawn
 from pytest_fastr.mount.sampler import Profile
 
@@ -17,18 +17,19 @@ SAMPLED_S = 4.0
 """How long a side is sampled."""
 
 
-def locate(samples: Samples, show: Show) -> tuple[str, ...]:
-    """The functions whose cost grew, as lines; or why none can be named. Raises nothing of its own making."""
+def locate(samples: Samples, show: Show) -> Where:
+    """The functions whose cost grew; or why none can be named. Raises nothing of its own making."""
     pair = samples.pair
     before, now = (cpu_us_per_request(side) for side in (samples.baseline, samples.candidate))
     if before is None or now is None or not isinstance(pair.a.source.app, AppRef):
-        return ()
+        return Where()
     try:
         profiles = [_sampled(side, samples.shape.users, show) for side in (pair.a, pair.b)]
         growths = grown(profiles[0], profiles[1], before, now, _roots(pair))
     except FastrError as error:
-        return (f"not known: {str(error).partition(chr(10))[0]}",)
-    return (*words(growths), *_notes(profiles)) or ("in no single function: it grew everywhere a little",)
+        return Where((f"not known: {str(error).partition(chr(10))[0]}",))
+    lines = (*words(growths), *_notes(profiles)) or ("in no single function: it grew everywhere a little",)
+    return Where(lines, growths)
 
 
 def _roots(pair: Pair) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, Literal
 
+from pytest_fastr.gate.evidence import Evidence
 from pytest_fastr.gate.profile import HardwareProfile
 
 
@@ -212,6 +213,8 @@ class TestReport:
     """The lane of its route; None: its request takes none of FastAPI's, or lanes are off."""
     where: tuple[str, ...] = ()
     """Where the time of a regressed test went: lines of text."""
+    evidence: Evidence | None = None
+    """What plots are drawn from. None: nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)

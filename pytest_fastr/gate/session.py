@@ -19,6 +19,7 @@ from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.gather import gather
 from pytest_fastr.gate.lanes import Lanes
 from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
@@ -207,7 +208,9 @@ class GateSession:
                     self._equal_epochs.setdefault(metric, []).append(estimate.epochs)
         report = _report(measurement, decision, lane, looked_once=self.settings.update)
         if self.settings.profile and task.mode == "paired" and _has_regressed(report):
-            report = replace(report, where=locate(decision.samples, show))
+            where = locate(decision.samples, show)
+            evidence = report.evidence and replace(report.evidence, growths=where.growths)
+            report = replace(report, where=where.lines, evidence=evidence)
         return report, decision.samples
 
     def _append(self, measurement: Measurement, decision: Decision, lane: LaneResult | None) -> Task:
@@ -301,6 +304,7 @@ def _report(measurement: Measurement, decision: Decision, lane: LaneResult | Non
         against=task.basis.title,
         absolute=absolutes,
         lane=lane,
+        evidence=gather(decision, results),
     )
 
 

@@ -90,6 +90,14 @@ def words(growths: Sequence[Growth]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the time went: as lines of text, and the functions that they name."""
+
+    lines: tuple[str, ...] = ()
+    growths: tuple[Growth, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Key:
     """What a function is called on both sides."""

@@ -3,6 +3,7 @@
 * `terminal`: the table and the summary after the tests.
 * `paragraph`: what to know and do about one test that is not green.
 * `result_file`: the JSON of `--perf-json`; `result_reader`: its strict reader.
+* `html`: the page of `--perf-report`.
 * `live`: one line of progress while load runs.
 * `quantity`: how numbers are written, in all of them.
 """

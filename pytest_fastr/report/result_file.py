@@ -6,19 +6,15 @@ known is null, and so is a number that is not finite: the file is JSON in the st
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
-from pytest_fastr.errors import ReportError
-from pytest_fastr.gate.atomic_file import replace_file
 from pytest_fastr.gate.model import SessionReport, TestReport, worst
+from pytest_fastr.report.output import write_text
 
 SCHEMA_VERSION = 1
 
@@ -43,24 +39,12 @@ def to_json(report: SessionReport, loads: Sequence[Mapping[str, object]] = ()) -
 
 def write(report: SessionReport, path: Path, loads: Sequence[Mapping[str, object]] = ()) -> None:
     """Writes the file in one step, and makes its folder. Pipes and devices are written to, not replaced."""
-    text = to_json(report, loads)
-    try:
-        target = path.resolve()
-        if target.is_symlink():
-            # A link that is still one once resolved is a loop; before Python 3.13 `resolve` has raised.
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not stat.S_ISREG(os.stat(target).st_mode):
-            target.write_text(text, encoding="utf-8")
-        else:
-            replace_file(target, text)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ReportError(f"cannot write the result file {path}: {reason}; give --perf-json another path") from error
+    write_text(path, to_json(report, loads), "result file", "--perf-json")
 
 
 def _members(test: TestReport) -> dict[str, object]:
-    members = {one.name: getattr(test, one.name) for one in fields(test)}
+    # What plots are drawn from is long, and no promise to other programs.
+    members = {one.name: getattr(test, one.name) for one in fields(test) if one.name != "evidence"}
     members["metrics"] = {name: _value_members(metric) for name, metric in test.metrics.items()}
     members["validity"] = [_value_members(note) for note in test.validity]
     members["lane"] = None if test.lane is None else _value_members(test.lane)

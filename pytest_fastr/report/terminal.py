@@ -153,7 +153,7 @@ class _Row:
         return f"{self.change} {self.interval}".strip()
 
 
-def _title(test: TestReport, report: SessionReport) -> str:
+def test_title(test: TestReport, report: SessionReport) -> str:
     """The test's name, and what it was compared with where the session's other ref leaves that open."""
     return f"{test.nodeid} (stored)" if report.against is not None and test.mode == "stored" else test.nodeid
 
@@ -170,7 +170,7 @@ def _row(test: TestReport, page: _Page, report: SessionReport) -> _Row:
         change = f"{page.text(metric.name)} {percent_text(metric.change)}" if metric and known else "-"
         interval = interval_text(metric.low, metric.high) if metric and known else ""
     return _Row(
-        nodeid=page.text(_title(test, report)),
+        nodeid=page.text(test_title(test, report)),
         rps=rate_text(test.rps),
         p50=time_text(test.p50_us),
         p99=time_text(test.p99_us),
@@ -297,7 +297,7 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
     """A line for each difference of the refs, each warning, each void reason, the errors, and what was looked at
     again."""
     lines = [line for change in report.changes for line in page.wrapped(f"! {page.text(change)}", "yellow", indent=2)]
-    titles = [page.text(_title(test, report)) for test in report.tests]
+    titles = [page.text(test_title(test, report)) for test in report.tests]
     names, _ = _names(titles, max(_MIN_WARNED_NAME, page.width // 3), page)
     for name, test in zip(names, report.tests, strict=True):
         said = [
