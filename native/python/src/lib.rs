@@ -9,6 +9,7 @@ mod family;
 mod lifeline;
 mod load;
 mod logs;
+mod percent;
 mod stats;
 mod web;
 mod wsgi;

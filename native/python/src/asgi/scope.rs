@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::exchange::AsgiApp;
+use crate::percent;
 
 /// Builds the scope, as the ASGI HTTP specification 2.3 says.
 pub(super) fn build_scope<'py>(
@@ -35,7 +36,7 @@ pub(super) fn build_common_scope<'py>(
     let raw_path = head.uri.path();
     let root_path = &*app.root_path;
     if root_path.is_empty() {
-        scope.set_item(intern!(py, "path"), &*percent_decode(raw_path))?;
+        scope.set_item(intern!(py, "path"), decoded_path(raw_path))?;
         scope.set_item(
             intern!(py, "raw_path"),
             PyBytes::new(py, raw_path.as_bytes()),
@@ -43,7 +44,7 @@ pub(super) fn build_common_scope<'py>(
     } else {
         scope.set_item(
             intern!(py, "path"),
-            format!("{root_path}{}", percent_decode(raw_path)),
+            format!("{root_path}{}", decoded_path(raw_path)),
         )?;
         scope.set_item(
             intern!(py, "raw_path"),
@@ -102,26 +103,7 @@ fn address<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny
     Ok(PyTuple::new(py, [name.into_any(), port])?.into_any())
 }
 
-/// Decodes `%XX`; what is no UTF-8 afterwards becomes replacement characters, a stray `%` stays.
-fn percent_decode(path: &str) -> std::borrow::Cow<'_, str> {
-    if !path.contains('%') {
-        return path.into();
-    }
-    let hex = |byte: Option<&u8>| byte.and_then(|&digit| char::from(digit).to_digit(16));
-    let raw = path.as_bytes();
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        match (raw[at], hex(raw.get(at + 1)), hex(raw.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned().into()
+/// What is no UTF-8 becomes replacement characters.
+fn decoded_path(path: &str) -> String {
+    String::from_utf8_lossy(&percent::decoded(path)).into_owned()
 }

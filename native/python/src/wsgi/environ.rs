@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::Common;
+use crate::percent;
 
 /// Builds the environ, as PEP 3333 says. Bytes are latin-1 text in it.
 pub(super) fn build_environ<'py>(
@@ -23,7 +24,7 @@ pub(super) fn build_environ<'py>(
     let prefix = format!("{}{}", common.root_path, head.mount.prefix);
     environ.set_item(intern!(py, "SCRIPT_NAME"), latin1(py, prefix.as_bytes()))?;
     let raw_path = head.uri.path();
-    let path = percent_decoded(raw_path);
+    let path = percent::decoded(raw_path);
     environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &path))?;
     let query = head.uri.query().unwrap_or("");
     environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query.as_bytes()))?;
@@ -100,25 +101,4 @@ fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     }
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     PyString::new(py, &text)
-}
-
-/// Decodes `%XX`; a stray `%` stays.
-fn percent_decoded(path: &str) -> Vec<u8> {
-    let raw = path.as_bytes();
-    let hex = |byte: Option<&u8>| byte.and_then(|&digit| char::from(digit).to_digit(16));
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        match (raw[at], hex(raw.get(at + 1)), hex(raw.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
 }
