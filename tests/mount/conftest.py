@@ -100,9 +100,8 @@ def spawned_fixture() -> Callable[..., contextlib.AbstractContextManager[ServerP
     return spawned
 
 
-@pytest.fixture(scope="session")
-def both_servers() -> Iterator[Callable[..., tuple[int, int]]]:
-    """Serves an app with uvicorn and with ours, once a session. Returns both ports."""
+def _serving_both() -> Iterator[Callable[..., tuple[int, int]]]:
+    """Serves each app once with uvicorn and with ours. Yields what returns both ports."""
     running: dict[tuple[str, str], tuple[int, int]] = {}
     with contextlib.ExitStack() as stack:
 
@@ -116,6 +115,18 @@ def both_servers() -> Iterator[Callable[..., tuple[int, int]]]:
             return running[key]
 
         yield serve
+
+
+@pytest.fixture(scope="session")
+def both_servers() -> Iterator[Callable[..., tuple[int, int]]]:
+    """Serves an app with uvicorn and with ours, once a session. Returns both ports."""
+    yield from _serving_both()
+
+
+@pytest.fixture(scope="module")
+def both_servers_here() -> Iterator[Callable[..., tuple[int, int]]]:
+    """The same until the end of the module: tests of other modules count the processes there are."""
+    yield from _serving_both()
 
 
 @pytest.fixture

@@ -75,9 +75,9 @@ FRAMING = frozenset({"date", "server", "connection", "transfer-encoding", "conte
     "frameworks.in_starlette:app", "frameworks.in_litestar:app", "frameworks.in_django:asgi", "frameworks.in_quart:app",
 ])  # fmt: skip
 def test_asgi_frameworks_answer_as_under_uvicorn(
-    both_servers: Callable[..., tuple[int, int]], ask: Callable[..., Any], app: str, request_: Any
+    both_servers_here: Callable[..., tuple[int, int]], ask: Callable[..., Any], app: str, request_: Any
 ) -> None:
-    oracle, ours = (ask(port, wire(*request_)) for port in both_servers(app))
+    oracle, ours = (ask(port, wire(*request_)) for port in both_servers_here(app))
     assert comparable(ours, FRAMING) == comparable(oracle, FRAMING)
 
 

@@ -162,8 +162,11 @@ def test_fragments_are_one_message(ports: Ports, name: str, wire: list[bytes]) -
     def talk(websocket: RawWebSocket) -> list[Frame | None]:
         websocket.send_raw(b"".join(wire[:-1]))
         websocket.send_raw(wire[-1])
-        first = websocket.receive()
-        return [first, *websocket.close()]
+        frames = [websocket.receive()]
+        # A pong may come first. A close that overtakes the echo makes uvicorn forget it.
+        while frames[-1] is not None and frames[-1][0] != FIN | TEXT:
+            frames.append(websocket.receive())
+        return [*frames, *websocket.close()]
 
     both(ports, "/echo", talk)
 
