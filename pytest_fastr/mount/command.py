@@ -12,14 +12,13 @@ import shutil
 import socket
 import sys
 from collections import deque
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest_fastr
 from pytest_fastr.apps import CommandApp
 from pytest_fastr.errors import StartupError
 from pytest_fastr.mount.process import Channel, Launch
-from pytest_fastr.mount.warden import Errand
 
 # Neither the folder that the tests run in nor PYTHONPATH, which is the command's, may lead the warden to other modules.
 _BOOT = (
@@ -27,6 +26,22 @@ _BOOT = (
 )
 # Ports of late, which a server that is still starting may be about to take.
 _given: deque[int] = deque(maxlen=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a warden is sent to do. ``argvs`` and ``ports`` belong together: the second ones are for when somebody has
+    taken the first port. ``ready``: the path that must answer below 500; None: ``/``, with whatever status."""
+
+    argvs: tuple[tuple[str, ...], ...]
+    ports: tuple[int, ...]
+    host: str
+    ready: str | None
+    cwd: str
+    startup_timeout: float
+    stop_timeout: float
+    ready_fd: int
+    lifeline_fd: int
 
 
 def warden_command(app: CommandApp, launch: Launch, channel: Channel) -> list[str]:

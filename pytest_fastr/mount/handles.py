@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import socket
-import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 _KNOWN_PORTS = {
     1433: "SQL Server", 1521: "Oracle", 3306: "MySQL", 5432: "PostgreSQL", 5672: "RabbitMQ", 6379: "Redis",
@@ -49,6 +50,10 @@ def _descriptors() -> list[int]:
 
 
 def _sqlite_files() -> Iterator[str]:
+    # Looked up and not imported: every server under test imports this module, and pays for what it imports.
+    sqlite3: Any = sys.modules.get("sqlite3")
+    if sqlite3 is None:
+        return
     for one in gc.get_objects():
         # Not `isinstance`: a proxy's __class__ is code of the application's.
         if type(one) is not sqlite3.Connection:

@@ -18,34 +18,18 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from types import FrameType
 
 from pytest_fastr import _native
 from pytest_fastr.errors import FastrError, StartupError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.child import EXIT_FAILED, ORPHAN_GRACE_SECONDS, end_own_family, own_mark
+from pytest_fastr.mount.command import Errand
 from pytest_fastr.mount.process import describe_exit
 
 _POLL_SECONDS = 0.02
 
 _Child = subprocess.Popen[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What a warden is sent to do. ``argvs`` and ``ports`` belong together: the second ones are for when somebody has
-    taken the first port. ``ready``: the path that must answer below 500; None: ``/``, with whatever status."""
-
-    argvs: tuple[tuple[str, ...], ...]
-    ports: tuple[int, ...]
-    host: str
-    ready: str | None
-    cwd: str
-    startup_timeout: float
-    stop_timeout: float
-    ready_fd: int
-    lifeline_fd: int
 
 
 class Warden:
