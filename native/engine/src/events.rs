@@ -36,27 +36,22 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
+    fn now(logged: bool) -> Box<Self> {
+        Box::new(Self {
+            began: Instant::now(),
+            logged,
+            route: None,
+        })
+    }
+
     /// For the log, if anybody reads it.
     pub(crate) fn for_log() -> Option<Box<Self>> {
-        is_access_logged().then(|| {
-            Box::new(Self {
-                began: Instant::now(),
-                logged: true,
-                route: None,
-            })
-        })
+        is_access_logged().then(|| Self::now(true))
     }
 
     /// For a route's counters.
     pub(crate) fn count_for(observed: &mut Option<Box<Self>>, route: Arc<RouteMetrics>) {
-        let observed = observed.get_or_insert_with(|| {
-            Box::new(Self {
-                began: Instant::now(),
-                logged: false,
-                route: None,
-            })
-        });
-        observed.route = Some(route);
+        observed.get_or_insert_with(|| Self::now(false)).route = Some(route);
     }
 
     /// The response is complete; `status`: none when the client went away before.

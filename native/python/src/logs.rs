@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fastr_engine::ACCESS_TARGET;
@@ -41,8 +41,9 @@ struct Logs {
     lost: Mutex<u64>,
     /// `emit(level, logger, message, fields)`.
     emit: Mutex<Option<Py<PyAny>>>,
-    engine: AtomicU8,
-    access: AtomicU8,
+    /// The least levels, as Python's logging numbers them.
+    engine: AtomicU32,
+    access: AtomicU32,
 }
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
@@ -51,17 +52,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A level of Python's logging as the most verbose one that gets through.
-fn filter(level: u32) -> LevelFilter {
-    match level {
-        0..=10 => LevelFilter::DEBUG,
-        11..=20 => LevelFilter::INFO,
-        21..=30 => LevelFilter::WARN,
-        31..=40 => LevelFilter::ERROR,
-        _ => LevelFilter::OFF,
-    }
-}
-
+/// A level as Python's logging numbers it.
 fn number(level: Level) -> u32 {
     match level {
         Level::ERROR => 40,
@@ -71,24 +62,12 @@ fn number(level: Level) -> u32 {
     }
 }
 
-fn stored(level: &AtomicU8) -> LevelFilter {
-    match level.load(Relaxed) {
-        4 => LevelFilter::DEBUG,
-        3 => LevelFilter::INFO,
-        2 => LevelFilter::WARN,
-        1 => LevelFilter::ERROR,
-        _ => LevelFilter::OFF,
-    }
-}
-
-fn store(level: &AtomicU8, filter: LevelFilter) {
-    let code = filter.into_level().map_or(0, |level| match level {
-        Level::ERROR => 1,
-        Level::WARN => 2,
-        Level::INFO => 3,
-        _ => 4,
-    });
-    level.store(code, Relaxed);
+/// The most verbose level that a level of Python's logging lets through.
+fn filter(least: u32) -> LevelFilter {
+    [Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR]
+        .into_iter()
+        .find(|level| number(*level) >= least)
+        .map_or(LevelFilter::OFF, LevelFilter::from_level)
 }
 
 /// Has events of at least these levels of Python's logging given to `emit(level, logger, message, fields)`, those of the
@@ -97,8 +76,8 @@ fn store(level: &AtomicU8, filter: LevelFilter) {
 pub(crate) fn forward_logs(emit: Py<PyAny>, engine_level: u32, access_level: u32) {
     let logs = LOGS.get_or_init(Logs::default);
     *lock(&logs.emit) = Some(emit);
-    store(&logs.engine, filter(engine_level));
-    store(&logs.access, filter(access_level));
+    logs.engine.store(engine_level, Relaxed);
+    logs.access.store(access_level, Relaxed);
     // Fails when it is set already, which is as well.
     let _ = tracing::subscriber::set_global_default(Kept);
     tracing::callsite::rebuild_interest_cache();
@@ -166,12 +145,12 @@ impl Subscriber for Kept {
         } else {
             &logs.engine
         };
-        *metadata.level() <= stored(level)
+        number(*metadata.level()) >= level.load(Relaxed)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         LOGS.get()
-            .map(|logs| stored(&logs.engine).max(stored(&logs.access)))
+            .map(|logs| filter(logs.engine.load(Relaxed).min(logs.access.load(Relaxed))))
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -21,19 +21,25 @@ const MOST_KNOWN: usize = 512;
 /// Names and values, as ASGI has them.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What the layers look at in a request.
+/// What decides about the headers that the layers add.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Asked {
+struct Looks {
     host: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     accepts_gzip: bool,
     has_cookie: bool,
+}
+
+/// What the layers look at in a request.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    looks: Looks,
     has_session: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Kind {
-    asked: Asked,
+    looks: Looks,
     status: u16,
     media_type: Option<HeaderValue>,
     large: bool,
@@ -84,10 +90,12 @@ impl Layers {
         let has_one = |cookie: &Param| !matches!(cookie.read(&given), Ok(Value::Missing));
         let gzip = |value: &HeaderValue| value.as_bytes().windows(4).any(|part| part == b"gzip");
         Some(Asked {
-            host: head.headers.get(HOST).cloned(),
-            origin: head.headers.get(ORIGIN).cloned(),
-            accepts_gzip: head.headers.get(ACCEPT_ENCODING).is_some_and(gzip),
-            has_cookie: head.headers.contains_key(COOKIE),
+            looks: Looks {
+                host: head.headers.get(HOST).cloned(),
+                origin: head.headers.get(ORIGIN).cloned(),
+                accepts_gzip: head.headers.get(ACCEPT_ENCODING).is_some_and(gzip),
+                has_cookie: head.headers.contains_key(COOKIE),
+            },
             has_session: self.cookies.iter().any(has_one),
         })
     }
@@ -100,7 +108,8 @@ impl Layers {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> bool {
-        self.known_headers(py, asked, status, headers, 0).is_some()
+        self.known_headers(py, &asked.looks, status, headers, 0)
+            .is_some()
     }
 
     /// An answer as it is after the layers. None where they answer themselves, or have to wait for something.
@@ -114,14 +123,15 @@ impl Layers {
         let size = answer.body.len();
         // A handler's own headers may be what a layer looks at.
         let own_headers = answer.headers.keys().any(|name| name != CONTENT_TYPE);
-        let compressed = asked.accepts_gzip && self.gzip_from.is_some_and(|from| size >= from);
+        let compressed =
+            asked.looks.accepts_gzip && self.gzip_from.is_some_and(|from| size >= from);
         if asked.has_session || compressed || own_headers {
             return self.applied(py, head, answer).unwrap_or_else(|error| {
                 error.write_unraisable(py, None);
                 None
             });
         }
-        let headers = self.known_headers(py, asked, answer.status, &answer.headers, size)?;
+        let headers = self.known_headers(py, &asked.looks, answer.status, &answer.headers, size)?;
         Some(Answer {
             headers: (*headers).clone(),
             ..answer
@@ -131,16 +141,13 @@ impl Layers {
     fn known_headers(
         &self,
         py: Python<'_>,
-        asked: &Asked,
+        looks: &Looks,
         status: StatusCode,
         headers: &HeaderMap,
         body_bytes: usize,
     ) -> Option<Arc<HeaderMap>> {
         let kind = Kind {
-            asked: Asked {
-                has_session: false,
-                ..asked.clone()
-            },
+            looks: looks.clone(),
             status: status.as_u16(),
             media_type: headers.get(CONTENT_TYPE).cloned(),
             large: self.gzip_from.is_some_and(|from| body_bytes >= from),
@@ -195,12 +202,12 @@ impl Layers {
         headers: &HeaderMap,
     ) -> PyResult<Option<HeaderMap>> {
         let bytes = |value: &HeaderValue| PyBytes::new(py, value.as_bytes()).unbind();
-        let asked = &kind.asked;
+        let looks = &kind.looks;
         let learned = self.learn.bind(py).call1((
-            asked.host.as_ref().map(bytes),
-            asked.origin.as_ref().map(bytes),
-            asked.accepts_gzip,
-            asked.has_cookie,
+            looks.host.as_ref().map(bytes),
+            looks.origin.as_ref().map(bytes),
+            looks.accepts_gzip,
+            looks.has_cookie,
             kind.status,
             fields(py, headers),
             kind.large,
