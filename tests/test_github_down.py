@@ -6,26 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_fastr.gate.model import Verdict
 from pytest_fastr.github import client
 from support.github_api import FakeGitHub, Fault, fake_github
 from support.github_step import NOW, Step
-from support.results import report_of, result_file
-
-RED = report_of(Verdict.REGRESSED)
-GREEN = report_of(Verdict.EQUIVALENT, "test_health")
-
-
-@pytest.fixture
-def red(tmp_path: Path) -> Path:
-    """The result of a session with a regression."""
-    return result_file(tmp_path / "result.json", GREEN, RED)
-
-
-@pytest.fixture
-def green(tmp_path: Path) -> Path:
-    """The result of a session without one."""
-    return result_file(tmp_path / "green.json", GREEN)
 
 
 def test_a_token_that_may_only_read_gives_a_full_summary_and_says_what_is_missing(

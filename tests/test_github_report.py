@@ -13,22 +13,8 @@ from support.github_api import FakeGitHub, Fault
 from support.github_step import SHA, Step
 from support.results import report_of, result_file, tampered
 
-RED = report_of(Verdict.REGRESSED)
-GREEN = report_of(Verdict.EQUIVALENT, "test_health")
 OPEN = report_of(Verdict.INCONCLUSIVE, "test_orders")
 HIDDEN = marker("pytest-fastr")
-
-
-@pytest.fixture
-def red(tmp_path: Path) -> Path:
-    """The result of a session with a regression."""
-    return result_file(tmp_path / "result.json", GREEN, RED)
-
-
-@pytest.fixture
-def green(tmp_path: Path) -> Path:
-    """The result of a session without one."""
-    return result_file(tmp_path / "green.json", GREEN)
 
 
 def many(count: int) -> list[str]:

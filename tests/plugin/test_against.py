@@ -23,18 +23,9 @@ TEST = """
 @pytest.fixture
 def repository(project: Project) -> Project:
     """The project as a git repository, with a test, all committed on main."""
-    project.monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    project.monkeypatch.setenv("PYTEST_FASTR_CACHE", str(project.path.parent / "cache"))
     project.test(TEST)
-    git(project.path, "init", "-q", "-b", "main")
-    commit(project)
+    project.make_repository()
     return project
-
-
-def commit(project: Project) -> None:
-    project.write(".gitignore", "__pycache__\nresult.json\nprivate.txt\nrunpytest-*\nstdout\nstderr\nbaselines\n")
-    git(project.path, "add", "-A")
-    git(project.path, "commit", "-q", "-m", "a state")
 
 
 def measured(project: Project, *args: str, ref: str = "main") -> tuple[pytest.RunResult, list[dict[str, object]]]:
@@ -59,7 +50,7 @@ def test_a_slower_working_tree_is_red_and_says_against_what(repository: Project)
 
 def test_a_faster_working_tree_is_green(repository: Project) -> None:
     repository.write("shop.py", APP.replace("range(300 ", "range(9000 "))
-    commit(repository)
+    repository.commit()
     repository.write("shop.py", APP)
     result, (test,) = measured(repository)
     result.assert_outcomes(passed=1)
@@ -90,7 +81,7 @@ def test_a_test_that_the_ref_lacks_is_new_and_passes_in_ci(repository: Project) 
 
 def test_a_test_that_the_ref_has_and_cannot_answer_fails(repository: Project) -> None:
     repository.test(TEST.replace("/items", "/missing"))
-    commit(repository)
+    repository.commit()
     repository.write("shop.py", APP.replace('404 if path == "/missing"', '404 if path == "/gone"'))
     result, (test,) = measured(repository)
     result.assert_outcomes(failed=1)
@@ -100,7 +91,7 @@ def test_a_test_that_the_ref_has_and_cannot_answer_fails(repository: Project) ->
 
 def test_a_ref_that_does_not_start_makes_no_test_new_by_another_name(repository: Project) -> None:
     repository.write("shop.py", "import nothing_of_this_name")
-    commit(repository)
+    repository.commit()
     repository.write("shop.py", APP)
     repository.test(TEST.replace("test_items", "test_renamed"))
     result, (test,) = measured(repository)
@@ -125,7 +116,7 @@ def test_each_side_has_its_own_environment_and_folder(repository: Project) -> No
         """
     repository.write("told.py", told)
     repository.write("side.txt", "baseline")
-    commit(repository)
+    repository.commit()
     repository.write("side.txt", "candidate")
     sides = '[tool.pytest-fastr.env]\nSHARED = "for all"\n'
     sides += '[tool.pytest-fastr.against.env]\nbaseline = { SIDE = "baseline" }\n'
@@ -149,7 +140,7 @@ def test_ignored_files_are_copied_and_the_checkout_is_prepared(repository: Proje
         assert Path("made.txt").is_file()
         """,
     )
-    commit(repository)
+    repository.commit()
     repository.write("private.txt", "secret")
     repository.write("made.txt", "by hand")
     against = '[tool.pytest-fastr.against]\nprepare = "touch made.txt"\ncopy = ["private.txt"]\n'

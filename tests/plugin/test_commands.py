@@ -50,17 +50,8 @@ def commanded(project: Project) -> Project:
 @pytest.fixture
 def repository(commanded: Project) -> Project:
     """The same as a git repository, all committed on main."""
-    commanded.monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    commanded.monkeypatch.setenv("PYTEST_FASTR_CACHE", str(commanded.path.parent / "cache"))
-    git(commanded.path, "init", "-q", "-b", "main")
-    commit(commanded)
+    commanded.make_repository()
     return commanded
-
-
-def commit(project: Project) -> None:
-    project.write(".gitignore", "__pycache__\nresult.json\nrunpytest-*\nstdout\nstderr\nbaselines\n")
-    git(project.path, "add", "-A")
-    git(project.path, "commit", "-q", "-m", "a state")
 
 
 def said(result: pytest.RunResult) -> str:
@@ -190,7 +181,7 @@ def test_each_side_of_a_pair_has_its_folder_its_code_and_its_environment(reposit
     sides = '\n[tool.pytest-fastr.against.env]\nbaseline = { SIDE = "baseline" }\ncandidate = { SIDE = "candidate" }\n'
     text = SERVE.replace("shop:app", "told:app") + " --root-path /{root}"
     repository.configure(command(text, ', cwd = "back"') + sides + '[tool.pytest.ini_options]\npythonpath = ["src"]\n')
-    commit(repository)
+    repository.commit()
     repository.write("side.txt", "candidate")
     result, (test,) = repository.results("--perf-against", "main")
     result.assert_outcomes(passed=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from pytest_fastr import _native
 from support.project import Project
-from support.repository import git
 
 pytestmark = pytest.mark.skipif(_native.DEBUG_BUILD, reason="a debug build voids every measurement: maturin develop -r")
 
@@ -48,20 +46,11 @@ SENTENCE = "GET /items/{item_id} left its lane: typed -> asgi (the app has the m
 @pytest.fixture
 def shop(project: Project) -> Project:
     """A FastAPI application with one measured route, all committed on main."""
-    project.monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    project.monkeypatch.setenv("PYTEST_FASTR_CACHE", str(project.path.parent / "cache"))
     project.write("shop.py", SHOP)
     project.configure(SETTINGS)
     project.test(TEST)
-    project.write(".gitignore", "__pycache__\nresult.json\nrunpytest-*\nstdout\nstderr\nbaselines\n")
-    git(project.path, "init", "-q", "-b", "main")
-    commit(project)
+    project.make_repository()
     return project
-
-
-def commit(project: Project) -> None:
-    git(project.path, "add", "-A")
-    git(project.path, "commit", "-q", "-m", "a state")
 
 
 def paired(project: Project, *args: str) -> tuple[pytest.RunResult, dict[str, Any]]:
@@ -129,7 +118,7 @@ def test_a_change_that_leaves_the_route_in_its_lane_is_not_red(shop: Project) ->
 
 def test_a_better_lane_is_said_and_not_gated(shop: Project) -> None:
     shop.write("shop.py", SHOP + MIDDLEWARE)
-    commit(shop)
+    shop.commit()
     shop.write("shop.py", SHOP)
     result, test = paired(shop)
     result.assert_outcomes(passed=1)

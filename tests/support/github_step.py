@@ -13,11 +13,15 @@ import pytest
 
 from pytest_fastr import github_command
 from pytest_fastr.cli import main
+from pytest_fastr.gate.model import Verdict
 from pytest_fastr.github.patience import Patience
 from support.github_api import FakeGitHub, fake_github
+from support.results import report_of, result_file
 
 SHA = "a" * 40
 NOW = 1_700_000_000.0
+RED = report_of(Verdict.REGRESSED)
+GREEN = report_of(Verdict.EQUIVALENT, "test_health")
 
 
 @dataclass
@@ -132,3 +136,15 @@ def hub() -> Iterator[FakeGitHub]:
 def step(hub: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Step:
     """A step of a workflow."""
     return Step(hub, tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """The result of a session with a regression."""
+    return result_file(tmp_path / "result.json", GREEN, RED)
+
+
+@pytest.fixture
+def green(tmp_path: Path) -> Path:
+    """The result of a session without one."""
+    return result_file(tmp_path / "green.json", GREEN)

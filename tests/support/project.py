@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support.repository import git
+
 APP = """
 import os
 import sys
@@ -74,6 +76,19 @@ class Project:
     def test(self, body: str, name: str = "test_perf.py") -> None:
         """Writes a test file."""
         self.write(name, body)
+
+    def make_repository(self) -> None:
+        """Makes a git repository of the project, all committed on main, with a cache of its own for worktrees."""
+        self.monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        self.monkeypatch.setenv("PYTEST_FASTR_CACHE", str(self.path.parent / "cache"))
+        git(self.path, "init", "-q", "-b", "main")
+        self.commit()
+
+    def commit(self) -> None:
+        """Commits all that there is, but for what runs leave."""
+        self.write(".gitignore", "__pycache__\nresult.json\nprivate.txt\nrunpytest-*\nstdout\nstderr\nbaselines\n")
+        git(self.path, "add", "-A")
+        git(self.path, "commit", "-q", "-m", "a state")
 
     def run(self, *args: str) -> pytest.RunResult:
         """Runs pytest in a process of its own."""
