@@ -392,10 +392,7 @@ def _percent(text: str, option: str) -> float:
 @contextmanager
 def _progress(plan: LoadPlan, quiet: bool) -> Iterator[_Watch]:
     """Draws a line where there is a terminal. Ctrl-C ends the load with the result so far, a second one at once."""
-    stream = sys.stderr
-    enabled = stream.isatty() and os.environ.get("TERM") != "dumb" and not quiet
-    width = os.get_terminal_size(stream.fileno()).columns if enabled else 80
-    watch = _Watch(LiveLine(stream, enabled, width), plan.scenario.name)
+    watch = _Watch(LiveLine.on(sys.stderr, wanted=not quiet), plan.scenario.name)
     before = signal.signal(signal.SIGINT, watch.interrupt)
     try:
         yield watch

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_fastr import _native
 from pytest_fastr.errors import FastrError, LoadError, MeasurementError
 from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import AppSource
-from pytest_fastr.gate.measure import Show, death
+from pytest_fastr.gate.measure import death
+from pytest_fastr.gate.progress import Show, Watch
 from pytest_fastr.keys import parse_count, parse_duration
 from pytest_fastr.load import RequestSpec, Scenario, describe_failures, scenario
 from pytest_fastr.load.limits import Limit, errors_are_limited, hold, parse_limit_text
 from pytest_fastr.load.result import LoadReport
-from pytest_fastr.load.run import LoadPlan, run_plan, share_and_rps
+from pytest_fastr.load.run import LoadPlan, run_plan
 from pytest_fastr.load.shape import Closed, Open, Shape, check_rate, closed_loop, parse_pause, parse_stages
 from pytest_fastr.load.url import LoadTarget
 from pytest_fastr.report.load_text import limit_words
@@ -172,11 +172,7 @@ def _target(server: AnyServer) -> LoadTarget:
 
 
 def _load(plan: LoadPlan, target: LoadTarget, show: Show) -> LoadReport:
-    def watch(progress: _native.Progress) -> bool:
-        show("load", *share_and_rps(progress))
-        return True
-
-    return run_plan(plan, target, watch)
+    return run_plan(plan, target, Watch(show, "load"))
 
 
 def _judge(outcome: LoadOutcome, server: AnyServer) -> None:

@@ -24,9 +24,11 @@ from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
 from pytest_fastr.gate.profile import detect
+from pytest_fastr.gate.progress import Moment
 from pytest_fastr.gate.ref import current_commit, resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
 from pytest_fastr.options import Options, add_options, baseline_folder
+from pytest_fastr.report import properties
 from pytest_fastr.report.equals_text import equals_text
 from pytest_fastr.report.html.loads import LoadRun
 from pytest_fastr.report.html.page import to_html
@@ -34,6 +36,7 @@ from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import load_document
 from pytest_fastr.report.load_text import to_text
 from pytest_fastr.report.output import write_text
+from pytest_fastr.report.properties import Property
 from pytest_fastr.report.quantity import printable
 from pytest_fastr.report.result_file import write
 from pytest_fastr.report.terminal import paragraph, render
@@ -66,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         read = cli_options.read_options(config)
         settings = load_config(config.rootpath)
         if read.perf and _is_distributed(config):
-            raise pytest.UsageError("--perf measures one thing at a time: run it without -n (pytest-xdist)")
+            raise pytest.UsageError("--perf measures one thing at a time, and pytest-xdist runs many: give -n0")
         gate = _gate(config, read, settings) if read.perf else None
     except FastrError as error:
         raise pytest.UsageError(str(error)) from error
@@ -110,19 +113,11 @@ def _against(config: pytest.Config, read: Options, settings: Config) -> Against 
 
 def _live_line(config: pytest.Config) -> LiveLine:
     stream = sys.__stderr__
-    capture = config.getoption("capture", "fd")
+    wanted = not config.getoption("quiet", 0) and config.getoption("capture", "fd") in ("fd", "sys", "no")
+    if stream is None or not wanted or not stream.isatty():
+        return LiveLine.on(None)
     # With pytest's capture on, the real terminal is reached through a duplicate of stderr made before it starts.
-    enabled = (
-        stream is not None
-        and stream.isatty()
-        and os.environ.get("TERM") != "dumb"
-        and not config.getoption("quiet", 0)
-        and capture in ("fd", "sys", "no")
-    )
-    if not enabled or stream is None:
-        return LiveLine(sys.stderr, enabled=False, width=80)
-    terminal = os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace")
-    return LiveLine(terminal, enabled=True, width=os.get_terminal_size(stream.fileno()).columns)
+    return LiveLine.on(os.fdopen(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -145,7 +140,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if tests and gate.against is not None and not session.config.option.collectonly:
         try:
             with state.live.test(gate.against.title) as show:
-                gate.against.check_out(os.environ, lambda phase: show(phase, 0.0, None))
+                gate.against.check_out(os.environ, lambda phase: show(Moment(phase)))
         except FastrError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -158,6 +153,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         result = yield
     except FastrError as error:
         complaint = _where(pyfuncitem, error) + str(error)
+    finally:
+        pyfuncitem.user_properties += _properties(pyfuncitem)
     if complaint is not None:
         # Not while the error is handled: it would be quoted too.
         pytest.fail(complaint, pytrace=False)
@@ -177,6 +174,19 @@ def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, Any,
     except FastrError as error:
         complaint = str(error)
     pytest.fail(complaint, pytrace=False)
+
+
+def _properties(item: pytest.Function) -> list[Property]:
+    """What JUnit's report tells of the item's measurements."""
+    state = item.config.stash[STATE]
+    if state.gate is None:
+        return []
+    own = [one for one in state.gate.reports if one.nodeid == item.nodeid or one.nodeid.startswith(f"{item.nodeid} [")]
+    loads = [one for one in state.loads if one.nodeid == item.nodeid]
+    told = properties.measured(own, state.gate.profile.slug)
+    for one in loads:
+        told += properties.loaded(one.report, one.limits)
+    return told
 
 
 def _where(item: pytest.Function, error: FastrError) -> str:
@@ -274,10 +284,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         writer = reporter._tw
         ascii_only = "utf" not in (getattr(writer._file, "encoding", None) or "").lower()
         report = _session_report(config, state.gate)
-        text = render(report, width=writer.fullwidth, color=writer.hasmarkup, ascii_only=ascii_only)
+        verbosity = config.getoption("verbose", 0)
+        text = render(report, writer.fullwidth, writer.hasmarkup, ascii_only=ascii_only, verbosity=verbosity)
         reporter.write(text.rstrip("\n") + "\n")
         open_ = [one for one in state.gate.reports if one.verdict is Verdict.INCONCLUSIVE]
-        if open_:
+        if open_ and verbosity >= 0:
             more = MORE_SESSIONS if any(one.mode == "stored" for one in open_) else ""
             reporter.write_line(textwrap.fill(INCONCLUSIVE.format(more=more), writer.fullwidth), yellow=True)
         if state.options.update:

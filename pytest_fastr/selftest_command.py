@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from pytest_fastr.gate.measure import LoadShape
 from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.selftest import try_gate
 from pytest_fastr.keys import parse_duration
-from pytest_fastr.report.live import LiveLine
+from pytest_fastr.report.live import LiveLine, show_on
 from pytest_fastr.report.selftest_text import selftest_text
 
 
@@ -27,15 +26,13 @@ def run(args: argparse.Namespace) -> int:
     """Runs both trials. Returns 0 when both came out as they had to, else 1."""
     work = parse_limit(args.work, "--work")
     duration_s = parse_duration(args.duration, "--duration")
-    stream = sys.stderr
-    enabled = stream.isatty() and os.environ.get("TERM") != "dumb"
-    line = LiveLine(stream, enabled, os.get_terminal_size(stream.fileno()).columns if enabled else 80)
+    line = LiveLine.on(sys.stderr)
     with line.below():
         trials = try_gate(
             work,
             LoadShape(users=20, duration_s=duration_s, epochs=6, warmup_max_s=2.0),
             false_alarm=0.01,
-            show=lambda phase, share, rps: line.show("selftest", phase, share, rps),
+            show=show_on(line, "selftest"),
         )
     width = min(shutil.get_terminal_size().columns, 100)
     slug = detect(version("pytest-fastr")).slug

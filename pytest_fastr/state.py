@@ -10,13 +10,13 @@ import pytest
 
 from pytest_fastr.config import Config
 from pytest_fastr.gate.epochs import EpochPool
-from pytest_fastr.gate.measure import Show
 from pytest_fastr.gate.model import Outcome, TestReport
+from pytest_fastr.gate.progress import Show
 from pytest_fastr.gate.session import GateSession
 from pytest_fastr.load.limits import LimitResult
 from pytest_fastr.load.result import LoadReport
 from pytest_fastr.options import Options
-from pytest_fastr.report.live import LiveLine
+from pytest_fastr.report.live import LiveLine, show_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,8 @@ class LiveView:
     @contextmanager
     def test(self, nodeid: str) -> Iterator[Show]:
         """Yields the function; the line is cleared afterwards."""
-
-        def show(phase: str, fraction: float, rps: float | None) -> None:
-            self._line.show(nodeid, phase, fraction, rps)
-
         with self._line.below():
-            yield show
+            yield show_on(self._line, nodeid)
 
 
 @dataclass

@@ -11,8 +11,9 @@ from pytest_fastr.gate.budget import Budget
 from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare, estimates
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided
-from pytest_fastr.gate.measure import Samples, Show, measure
+from pytest_fastr.gate.measure import Samples, measure
 from pytest_fastr.gate.model import ValidityNote
+from pytest_fastr.gate.progress import Show, part_of
 from pytest_fastr.gate.tasks import Task
 from pytest_fastr.gate.validity import is_void, validity
 
@@ -83,11 +84,8 @@ class Decider:
             indices = range(len(samples.epochs), times * task.shape.epochs)
             if not self._budget.allows(len(indices) * epoch_s):
                 return samples, (_spent(self._budget.total_s),)
-
-            def show_look(phase: str, share: float, rps: float | None, number: int = look + 1) -> None:
-                show(f"look {number}: {phase}", share, rps)
-
-            samples = samples.plus(self._measure(task, indices, show_look))
+            showing = part_of(show, 0.0, 1.0, f"look {look + 1}: ")
+            samples = samples.plus(self._measure(task, indices, showing))
             if is_void(validity(samples)):
                 break
             pooled, later = (self._compare(task, self._estimate(task, some), look) for some in (samples, samples.later))

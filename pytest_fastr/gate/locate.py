@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_fastr.errors import FastrError
-from pytest_fastr.gate.measure import Pair, Running, Samples, Show, Side, cpu_us_per_request
+from pytest_fastr.gate.measure import Pair, Running, Samples, Side, cpu_us_per_request
+from pytest_fastr.gate.progress import Show, Watch
 from pytest_fastr.gate.where import Where, grown, words
 from pytest_fastr.mount import AppRef, spawn
 from pytest_fastr.mount.sampler import Profile
@@ -49,9 +50,7 @@ def _sampled(side: Side, users: int, show: Show) -> Profile:
         file = Path(folder) / "profile.json"
         server = spawn(source.app, replace(source.launch, sample=str(file)))
         try:
-            Running(side, server).load(
-                users, SAMPLED_S, lambda progress: show("where the time went", 0.0, None), phase="sampling"
-            )
+            Running(side, server).load(users, SAMPLED_S, Watch(show, "where the time went"), phase="sampling")
         finally:
             server.stop()
         try:

@@ -16,9 +16,9 @@ from pytest_fastr.errors import MeasurementError, RefError
 from pytest_fastr.gate.attached import AnyServer
 from pytest_fastr.gate.epochs import REFERENCE, AppSource, Epoch, EpochPool
 from pytest_fastr.gate.pressure import CpuPressure
+from pytest_fastr.gate.progress import Show, Watch, one_after_another, part_of
 from pytest_fastr.load import RequestSpec, build_request, describe_failures, failures
 from pytest_fastr.load.outcome import describe_expected
-from pytest_fastr.load.run import share_and_rps
 from pytest_fastr.load.shape import Open
 from pytest_fastr.mount.moved import INSTALLED
 from pytest_fastr.mount.process import describe_exit
@@ -32,6 +32,8 @@ MAX_ROUND_SECONDS = 0.005
 UNCUT_ROUND_SECONDS = 3600.0
 WARM_UP_WINDOW_SECONDS = 0.05
 WARM_UP_MIN_WINDOWS = 4
+WARM_UP_SECONDS = 0.3
+"""What warming up one side takes, about."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 CHUNKS = 8
 
@@ -40,9 +42,6 @@ RATE_STRETCH_SECONDS = 0.25
 RATE_DRAIN_SECONDS = 5.0
 LEAST_ANSWERED = 0.8
 """The share of a rate below which a side is called unable to keep it."""
-
-Show = Callable[[str, float, float | None], None]
-"""Draws progress: phase, share done (0 to 1), requests a second so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,11 @@ class LoadShape:
     slice_users: int | None = None
     rate: float | None = None
     """Requests a second at which tails are measured besides, for as long again. None: they are not."""
+
+    @property
+    def pairs_at_rate(self) -> int:
+        """Pairs of stretches at the rate, in an epoch."""
+        return max(1, round(self.duration_s / self.epochs / RATE_STRETCH_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +172,9 @@ def measure(pool: EpochPool, pair: Pair, shape: LoadShape, indices: range, show:
     sides = (pair.a.source, pair.b.source)
     with closing(pool.epochs(sides, indices, keep=indices.stop <= shape.epochs)) as epochs:
         for number, epoch in enumerate(epochs):
-            done = number / len(indices)
-
-            def progress(phase: str, share: float, rps: float | None, done: float = done) -> None:
-                show(phase, done + share / len(indices), rps)
-
-            samples.append(_measure_epoch(epoch, pair, shape, progress))
+            prefix = f"{number + 1}/{len(indices)} "
+            showing = part_of(show, number / len(indices), 1 / len(indices), prefix)
+            samples.append(_measure_epoch(epoch, pair, shape, showing))
             # What the first epoch was cut to holds for all.
             shape = replace(shape, slice_users=samples[0].paired.sides[1].connections)
     return Samples(pair, shape, tuple(samples))
@@ -185,9 +186,9 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
         refuse_other_code(one.side, one.server)
     plan = pair.b.connections(shape.users)
     load_s = shape.duration_s / shape.epochs
-    control = _Control(show)
+    warming_a, warming_b, slicing, stretching, *at_a_rate = one_after_another(show, _phases(shape))
     steady = True
-    for one in running:
+    for one, warming in zip(running, (warming_a, warming_b), strict=True):
         warm = _native.warm_up(
             one.target,
             one.requests,
@@ -195,7 +196,7 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
             window=WARM_UP_WINDOW_SECONDS,
             min_windows=WARM_UP_MIN_WINDOWS,
             max_seconds=shape.warmup_max_s,
-            control=control,
+            control=warming,
         )
         steady &= warm.steady
         one.check(warm.side, "warm-up")
@@ -212,30 +213,44 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
         # A server whose processes are not known cannot be placed, and the others alone beside the generator would be
         # measured under other conditions.
         core_turn=epoch.index if all(one.server.pids for one in running) else None,
-        control=control,
+        control=slicing,
     )
     waited = pressure.since()
     for one, side in zip(running, paired.sides, strict=True):
         one.check(side, "measurement")
     candidate = running[1]
-    stretch = candidate.load(shape.users, load_s * STRETCH_SHARE, control)
+    stretch = candidate.load(shape.users, load_s * STRETCH_SHARE, stretching)
     ready = candidate.server.ready
     assert ready is not None  # spawn and fork return ready servers only
-    at_rate = tuple(_stretches_at_rate(running, shape, epoch.coin, control)) if shape.rate is not None else ()
+    at_rate = tuple(_stretches_at_rate(running, shape, epoch.coin, at_a_rate)) if shape.rate is not None else ()
     return EpochSample(
         epoch.coin, paired, stretch, steady, ready.tracing, ready.debug_build, waited, at_rate, candidate.server.shared
     )
 
 
+def _phases(shape: LoadShape) -> list[tuple[str, float]]:
+    """What happens in an epoch, and for how many seconds."""
+    load_s = shape.duration_s / shape.epochs
+    warm_up_s = min(WARM_UP_SECONDS, shape.warmup_max_s)
+    phases = [
+        ("warm-up baseline", warm_up_s),
+        ("warm-up candidate", warm_up_s),
+        ("both in turn", 2 * load_s * (1 - STRETCH_SHARE)),
+        ("candidate", load_s * STRETCH_SHARE),
+    ]
+    if shape.rate is not None:
+        phases += [(f"both at {shape.rate:g}/s", RATE_STRETCH_SECONDS)] * (2 * shape.pairs_at_rate)
+    return phases
+
+
 def _stretches_at_rate(
-    running: tuple[Running, Running], shape: LoadShape, seed: int, control: _Control
+    running: tuple[Running, Running], shape: LoadShape, seed: int, watches: Sequence[Watch]
 ) -> Iterator[tuple[_native.LoadResult, _native.LoadResult]]:
     """Both sides in turn, the first of a pair by turns, each pair under one schedule."""
     assert shape.rate is not None
     pacing = Open(shape.rate, shape.users, poisson=True).native()
     plan = running[1].side.connections(shape.users)
-    count = max(1, round(shape.duration_s / shape.epochs / RATE_STRETCH_SECONDS))
-    for number in range(count):
+    for number in range(shape.pairs_at_rate):
         results: dict[int, _native.LoadResult] = {}
         for index in (0, 1) if number % 2 == 0 else (1, 0):
             one = running[index]
@@ -247,7 +262,7 @@ def _stretches_at_rate(
                 pacing=pacing,
                 drain=RATE_DRAIN_SECONDS,
                 seed=(seed + number) % 2**32,
-                control=control,
+                control=watches[2 * number + len(results)],
             )
             one.check(results[index].side, "measurement at a rate")
         yield results[0], results[1]
@@ -320,16 +335,6 @@ def refuse_other_code(side: Side, server: AnyServer) -> None:
             f"{why}install it in editable mode (not the strict one, whose links lead to one checkout), or put its "
             "folder into pytest's `pythonpath`"
         )
-
-
-class _Control:
-    """Translates the generator's progress for the live line."""
-
-    def __init__(self, show: Show) -> None:
-        self._show = show
-
-    def __call__(self, progress: _native.Progress) -> None:
-        self._show(progress.phase, *share_and_rps(progress))
 
 
 def _target(server: AnyServer) -> _native.Target:

@@ -12,8 +12,9 @@ from pytest_fastr.gate.budget import Budget
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import AppSource, EpochPool
 from pytest_fastr.gate.looks import outcome_of_looks
-from pytest_fastr.gate.measure import LoadShape, Pair, Show, Side
+from pytest_fastr.gate.measure import LoadShape, Pair, Side
 from pytest_fastr.gate.model import MetricResult, ValidityNote, Verdict, worst
+from pytest_fastr.gate.progress import Show, part_of
 from pytest_fastr.gate.selftest_app import LOOPS, UNITS
 from pytest_fastr.gate.tasks import Task
 from pytest_fastr.gate.validity import is_void, validity
@@ -59,14 +60,10 @@ def try_gate(extra: float, shape: LoadShape, false_alarm: float, show: Show) -> 
     )
     results = []
     for title, expected, planted in trials:
-
-        def showing(phase: str, share: float, rps: float | None, title: str = title) -> None:
-            show(f"{title}: {phase}", share, rps)
-
         pair = Pair(
             side_with(REQUEST_UNITS, 0.0, "the first copy"), side_with(REQUEST_UNITS, planted, "the second copy")
         )
-        decision, metrics = compare_pair(pair, shape, false_alarm, showing)
+        decision, metrics = compare_pair(pair, shape, false_alarm, part_of(show, 0.0, 1.0, f"{title}: "))
         notes = (*validity(decision.samples), *decision.task.notes)
         found = worst(one.verdict for one in metrics.values() if one.verdict is not None)
         verdict = Verdict.INVALID if is_void(notes) else found

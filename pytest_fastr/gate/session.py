@@ -23,7 +23,7 @@ from pytest_fastr.gate.gather import gather
 from pytest_fastr.gate.lanes import Lanes
 from pytest_fastr.gate.locate import locate
 from pytest_fastr.gate.looks import outcome_of_looks
-from pytest_fastr.gate.measure import Samples, Show, cpu_us_per_request, quantile_us
+from pytest_fastr.gate.measure import Samples, cpu_us_per_request, quantile_us
 from pytest_fastr.gate.model import (
     LaneResult,
     Outcome,
@@ -36,6 +36,7 @@ from pytest_fastr.gate.model import (
     worst,
 )
 from pytest_fastr.gate.profile import HardwareProfile
+from pytest_fastr.gate.progress import Moment, Show
 from pytest_fastr.gate.ref import current_commit
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
 from pytest_fastr.gate.validity import is_void, validity
@@ -189,7 +190,7 @@ class GateSession:
     def _run(self, measurement: Measurement, task: Task, show: Show) -> tuple[TestReport, Samples]:
         lane = None
         if self._lanes is not None:
-            show("lanes", 0.0, None)
+            show(Moment("lanes"))
             lane, notes = self._lanes.judge(task)
             task = task.said(*notes)
         try:

@@ -22,7 +22,7 @@ MOST_FLOOR_CONNECTIONS = 256
 # What the process has open besides, with room to spare.
 OTHER_FILES = 64
 
-Watch = Callable[[_native.Progress], bool]
+Watch = Callable[[_native.Progress], bool | None]
 """Is shown the progress about every 50 ms; False ends the run with the report so far."""
 
 

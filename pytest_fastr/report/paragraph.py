@@ -12,6 +12,7 @@ from pytest_fastr.gate.model import AbsoluteResult, MetricResult, TestReport, Ve
 from pytest_fastr.report.quantity import (
     MISSING,
     bytes_text,
+    interval_text,
     metric_title,
     percent_text,
     printable,
@@ -113,6 +114,34 @@ def absolute_words(result: AbsoluteResult) -> str:
     else:
         value = bytes_text(result.value) if result.metric == "memory" else time_text(result.value)
     return f"{result.limit} is {state}: {bound}{value}"
+
+
+def metric_words(metric: MetricResult) -> str:
+    """``cpu: 2,308 us -> 2,707 us, +17.3 % [+9.3, +25.9], limit 5 %, could have seen 18.3 %: regressed``."""
+    value, seen = value_text(metric.candidate, metric.unit), metric.smallest_detectable
+    parts = [value if metric.baseline is None else f"{value_text(metric.baseline, metric.unit)} -> {value}"]
+    if metric.change is not None:
+        parts.append(_change_words(metric))
+    if metric.limit is not None and metric.verdict is not None:
+        parts.append(f"limit {share_text(metric.limit)}")
+    if seen is not None:
+        parts.append(f"could have seen {share_text(seen)}")
+    verdict = "not gated" if metric.verdict is None else str(metric.verdict)
+    return f"{metric.name}: {', '.join(parts)}: {verdict}"
+
+
+def at_rate_words(metric: MetricResult, test: TestReport) -> str:
+    """``p99 at 500 a second: 3.2 ms, +1.0 % [-9, +12], limit 41 %: equivalent``."""
+    rate = test.load.get("rate")
+    at = f" at {rate:g} a second" if isinstance(rate, float) else " at a rate"
+    change = f", {_change_words(metric)}" if metric.change is not None else ""
+    limit = f", limit {share_text(metric.limit)}" if metric.limit is not None and metric.verdict is not None else ""
+    verdict = f": {metric.verdict}" if metric.verdict is not None else ""
+    return f"{metric.name.removeprefix('rate_')}{at}: {time_text(metric.candidate)}{change}{limit}{verdict}"
+
+
+def _change_words(metric: MetricResult) -> str:
+    return f"{percent_text(metric.change)} {interval_text(metric.low, metric.high)}".rstrip()
 
 
 def _accepting_limit(moved: Sequence[MetricResult]) -> str:

@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict, severity, worst
-from pytest_fastr.report.paragraph import absolute_words, again_with, errors_text, left_lane, paragraph
+from pytest_fastr.report.page_text import Page
+from pytest_fastr.report.paragraph import (
+    absolute_words,
+    again_with,
+    at_rate_words,
+    errors_text,
+    left_lane,
+    metric_words,
+    paragraph,
+)
 from pytest_fastr.report.quantity import (
     interval_text,
     percent_text,
@@ -37,7 +45,6 @@ _MIN_NAME = 24
 _MIN_COMPACT_NAME = 18
 _MIN_WARNED_NAME = 30
 _GAP = 2
-_GLUE = "\u00a0"
 _STYLES = {
     Verdict.REGRESSED: "bold red",
     Verdict.INVALID: "bold red",
@@ -46,15 +53,25 @@ _STYLES = {
     Verdict.IMPROVED: "green",
     Verdict.EQUIVALENT: "green",
 }
+_GREEN = (Verdict.EQUIVALENT, Verdict.IMPROVED)
 
 
-def render(report: SessionReport, width: int, color: bool, ascii_only: bool = False) -> str:
-    """The report as text of at most `width` columns (20 at least), without a newline at the end."""
+def render(report: SessionReport, width: int, color: bool, ascii_only: bool = False, verbosity: int = 0) -> str:
+    """The report as text of at most `width` columns (20 at least), without a newline at the end.
+
+    `verbosity` as pytest counts it: below 0 only what is not green, above 0 every metric of every test.
+    """
     if not report.tests:
         return "no perf test was measured"
-    page = _Page(max(width, MIN_WIDTH), ascii_only)
-    rows = [_row(test, page, report) for test in report.tests]
-    parts: list[RenderableType] = [*_table(rows, page), *_warnings(report, page), Text("")]
+    page = Page(max(width, MIN_WIDTH), ascii_only)
+    told = report
+    if verbosity < 0:
+        told = replace(report, tests=tuple(test for test in report.tests if test.verdict not in _GREEN))
+    parts: list[RenderableType] = []
+    if told.tests:
+        parts += [*_table([_row(test, page, told) for test in told.tests], page), *_warnings(told, page), Text("")]
+    if verbosity > 0:
+        parts += [*_details(report, page), Text("")]
     parts += page.packed(list(_summary(report)), _STYLES[worst(test.verdict for test in report.tests)])
     return _printed(parts, page.width, color)
 
@@ -75,64 +92,6 @@ def _rank(metric: MetricResult) -> tuple[int, float]:
     verdict = metric.verdict or Verdict.EQUIVALENT
     # What improved most speaks for an improved test.
     return severity(verdict), moved if verdict is Verdict.IMPROVED else -moved
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """Where it is printed."""
-
-    width: int
-    ascii_only: bool
-
-    @property
-    def separator(self) -> str:
-        return " | " if self.ascii_only else " · "
-
-    @property
-    def ellipsis(self) -> str:
-        return "..." if self.ascii_only else "…"
-
-    def text(self, text: str) -> str:
-        return printable(text, self.ascii_only)
-
-    def wrapped(self, text: str, style: str = "", indent: int = 0) -> list[Text]:
-        """Lines broken between words, but never between a number and its unit."""
-        # The glue is as wide as a space, and no text from outside holds it: it is not printable.
-        glued = re.sub(r"(?<=[\d-]) (?=(?:%|rps|[num]?s|B|[KMG]iB)(?:\W|$))", _GLUE, text)
-        lines = [""]
-        for word in glued.split(" "):
-            candidate = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
-            if cell_len(candidate) > self.width and lines[-1].strip():
-                candidate = " " * indent + word
-                lines.append(candidate)
-            *full, last = _folded(candidate, self.width)
-            lines[-1:] = [*full, last]
-        return [Text(line.replace(_GLUE, " "), style=style) for line in lines]
-
-    def packed(self, parts: Sequence[str], style: str) -> list[Text]:
-        """The parts on one line, or on as few as hold each part whole; the first line has the style."""
-        lines = list(parts[:1])
-        for part in parts[1:]:
-            joined = f"{lines[-1]}{self.separator}{part}"
-            if cell_len(joined) <= self.width:
-                lines[-1] = joined
-            else:
-                lines.append(part)
-        styles = [style, *[""] * (len(lines) - 1)]
-        return [text for line, one in zip(lines, styles, strict=True) for text in self.wrapped(line, one, indent=2)]
-
-    def cut(self, text: str, width: int) -> str:
-        """The text within a width; its middle goes, since names differ at both ends."""
-        if cell_len(text) <= width:
-            return text
-        room = width - cell_len(self.ellipsis)
-        if room < 2:
-            return set_cell_size(text, width).rstrip()
-        head = set_cell_size(text, room // 2).rstrip()
-        tail = text
-        while cell_len(head) + cell_len(tail) > room:
-            tail = tail[1:]
-        return f"{head}{self.ellipsis}{tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +117,7 @@ def test_title(test: TestReport, report: SessionReport) -> str:
     return f"{test.nodeid} (stored)" if report.against is not None and test.mode == "stored" else test.nodeid
 
 
-def _row(test: TestReport, page: _Page, report: SessionReport) -> _Row:
+def _row(test: TestReport, page: Page, report: SessionReport) -> _Row:
     metric = worst_metric(test)
     known = metric is not None and metric.change is not None
     broken = next((one for one in test.absolute if one.verdict is Verdict.REGRESSED), None)
@@ -181,7 +140,7 @@ def _row(test: TestReport, page: _Page, report: SessionReport) -> _Row:
     )
 
 
-def _table(rows: Sequence[_Row], page: _Page) -> list[RenderableType]:
+def _table(rows: Sequence[_Row], page: Page) -> list[RenderableType]:
     """The richest form in which every number has room."""
     for form in (_table_wide, _table_stacked, _table_compact):
         table = form(rows, page)
@@ -190,15 +149,15 @@ def _table(rows: Sequence[_Row], page: _Page) -> list[RenderableType]:
     return list(_list(rows, page))
 
 
-def _table_wide(rows: Sequence[_Row], page: _Page) -> Table | None:
+def _table_wide(rows: Sequence[_Row], page: Page) -> Table | None:
     return _columns(rows, page, [row.change_with_interval for row in rows])
 
 
-def _table_stacked(rows: Sequence[_Row], page: _Page) -> Table | None:
+def _table_stacked(rows: Sequence[_Row], page: Page) -> Table | None:
     return _columns(rows, page, [f"{row.change}\n{row.interval}".strip() for row in rows])
 
 
-def _columns(rows: Sequence[_Row], page: _Page, changes: Sequence[str]) -> Table | None:
+def _columns(rows: Sequence[_Row], page: Page, changes: Sequence[str]) -> Table | None:
     columns = {
         "rps": [row.rps for row in rows],
         "p50": [row.p50 for row in rows],
@@ -209,7 +168,7 @@ def _columns(rows: Sequence[_Row], page: _Page, changes: Sequence[str]) -> Table
     return _built(rows, page, columns, _MIN_NAME)
 
 
-def _table_compact(rows: Sequence[_Row], page: _Page) -> Table | None:
+def _table_compact(rows: Sequence[_Row], page: Page) -> Table | None:
     """Numbers below the name: as many as have room in every row, the cost of a request longest."""
     changes = {"change": [f"{row.change}\n{row.interval}".strip() for row in rows]}
     for kept in (4, 3, 2, 1):
@@ -220,14 +179,14 @@ def _table_compact(rows: Sequence[_Row], page: _Page) -> Table | None:
     return None
 
 
-def _numbers_below(row: _Row, kept: int, page: _Page) -> str:
+def _numbers_below(row: _Row, kept: int, page: Page) -> str:
     numbers = [f"p50 {row.p50}", f"{row.rps} rps", f"p99 {row.p99}", f"CPU {row.cpu}"]
     return page.separator.join(numbers[-kept:])
 
 
 def _built(
     rows: Sequence[_Row],
-    page: _Page,
+    page: Page,
     columns: dict[str, list[str]],
     min_name: int,
     below: Sequence[str] | None = None,
@@ -257,7 +216,7 @@ def _built(
     return table
 
 
-def _list(rows: Sequence[_Row], page: _Page) -> Iterator[Text]:
+def _list(rows: Sequence[_Row], page: Page) -> Iterator[Text]:
     """For a terminal too narrow for columns: a value a line."""
     for row in rows:
         yield Text(page.cut(row.nodeid.rpartition("::")[2], page.width))
@@ -267,7 +226,7 @@ def _list(rows: Sequence[_Row], page: _Page) -> Iterator[Text]:
                 yield Text(page.cut(f"  {line}", page.width))
 
 
-def _names(nodeids: Sequence[str], room: int, page: _Page) -> tuple[list[str], int]:
+def _names(nodeids: Sequence[str], room: int, page: Page) -> tuple[list[str], int]:
     """Names of the tests within `room`, and the width they need: as much of the node id as fits in every row.
 
     Shortening stops where two tests would get the same name; what still needs more room loses its middle.
@@ -293,7 +252,7 @@ def _split(nodeid: str) -> tuple[str, str]:
     return path, colons + rest
 
 
-def _warnings(report: SessionReport, page: _Page) -> list[Text]:
+def _warnings(report: SessionReport, page: Page) -> list[Text]:
     """A line for each difference of the refs, each warning, each void reason, the errors, and what was looked at
     again."""
     lines = [line for change in report.changes for line in page.wrapped(f"! {page.text(change)}", "yellow", indent=2)]
@@ -314,22 +273,21 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
             said.append((f"measured again {again_with(test)}: the regression was {seen}", "yellow"))
         elif test.looks > 1:
             said.append((f"near its limit: measured on {again_with(test)}, {test.looks} looks in all", "yellow"))
-        said += [(_at_rate(metric, test), "") for metric in test.metrics.values() if metric.name.startswith("rate_")]
+        said += [
+            (at_rate_words(metric, test), "") for metric in test.metrics.values() if metric.name.startswith("rate_")
+        ]
         for text, style in said:
             lines += page.wrapped(f"! {name}: {page.text(text)}", style, indent=2)
     return [Text(""), *lines] if lines else []
 
 
-def _at_rate(metric: MetricResult, test: TestReport) -> str:
-    """``p99 at 500 a second: 3.2 ms, +1.0 % [-9, +12], limit 41 %: equivalent``."""
-    rate = test.load.get("rate")
-    at = f" at {rate:g} a second" if isinstance(rate, float) else " at a rate"
-    change = (
-        f"{percent_text(metric.change)} {interval_text(metric.low, metric.high)}" if metric.change is not None else ""
-    )
-    limit = f", limit {share_text(metric.limit)}" if metric.limit is not None and metric.verdict is not None else ""
-    verdict = f": {metric.verdict}" if metric.verdict is not None else ""
-    return f"{metric.name.removeprefix('rate_')}{at}: {time_text(metric.candidate)}, {change}{limit}{verdict}"
+def _details(report: SessionReport, page: Page) -> Iterator[Text]:
+    """Every metric of every test, a line each."""
+    for test in report.tests:
+        yield from page.wrapped(page.text(test_title(test, report)), "bold", indent=2)
+        for metric in test.metrics.values():
+            style = _STYLES[metric.verdict] if metric.verdict is not None else "dim"
+            yield from page.wrapped(f"- {page.text(metric_words(metric))}", style, indent=2)
 
 
 def _summary(report: SessionReport) -> Iterator[str]:
@@ -357,16 +315,6 @@ def smallest_detectable(metrics: Iterable[MetricResult]) -> str:
 
 def _cell_width(cell: str) -> int:
     return max((cell_len(line) for line in cell.split("\n")), default=0)
-
-
-def _folded(line: str, width: int) -> list[str]:
-    """The line in pieces no wider than the width; only a single word can be that long."""
-    pieces = [""]
-    for one in line:
-        if cell_len(pieces[-1] + one) > width:
-            pieces.append("")
-        pieces[-1] += one
-    return pieces
 
 
 def _printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:

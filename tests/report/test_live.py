@@ -9,7 +9,8 @@ import threading
 import pytest
 from rich.cells import cell_len
 
-from pytest_fastr.report.live import LiveLine
+from pytest_fastr.gate.progress import Moment
+from pytest_fastr.report.live import LiveLine, show_on
 
 
 def screen(written: str) -> str:
@@ -135,3 +136,54 @@ def test_it_has_no_thread() -> None:
     line = LiveLine(io.StringIO(), enabled=True, width=80)
     line.update("text")
     assert threading.active_count() == before
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def shown(moments: list[tuple[float, Moment]]) -> list[str]:
+    """The line after each moment, which comes so many seconds after the one before."""
+    clock, texts = Clock(), []
+    stream = io.StringIO()
+    show = show_on(LiveLine(stream, enabled=True, width=100), "test_x", clock)
+    for after_s, moment in moments:
+        clock.now_s += after_s
+        show(moment)
+        texts.append(screen(stream.getvalue()))
+    return texts
+
+
+def test_the_time_left_is_what_the_pace_so_far_makes_of_it() -> None:
+    first, second, third = shown([(0, Moment("load", 0.0)), (5, Moment("load", 0.25)), (7, Moment("load", 0.5))])
+    assert "left" not in first
+    assert "  15 s left" in second
+    assert "  12 s left" in third
+
+
+def test_a_further_look_begins_a_time_of_its_own() -> None:
+    texts = shown(
+        [(0, Moment("load", 0.0)), (9, Moment("load", 0.9)), (0, Moment("look 2", 0.0)), (50, Moment("look 2", 0.5))]
+    )
+    assert "left" not in texts[2]
+    assert "  50 s left" in texts[3]
+
+
+def test_long_times_are_told_in_minutes() -> None:
+    assert "  9 min left" in shown([(0, Moment("load", 0.0)), (60, Moment("load", 0.1))])[1]
+
+
+def test_a_quantile_stays_until_there_is_another() -> None:
+    texts = shown([(0, Moment("candidate", 0.1, 10.0, 4100.0)), (1, Moment("both in turn", 0.2, 10.0))])
+    assert texts[1].endswith("10.0 rps  p99 4.10 ms")
+
+
+def test_a_narrow_line_gives_the_bar_for_the_numbers() -> None:
+    stream = io.StringIO()
+    LiveLine(stream, enabled=True, width=60).show("test_search", "2/6 both in turn", 0.43, 1234.5, left_s=12.0)
+    assert screen(stream.getvalue()) == "test_search  2/6 both in turn  43 %  12 s left"

@@ -135,6 +135,30 @@ def test_a_usual_terminal_has_the_numbers_below_the_name_and_the_interval_below_
     ]
 
 
+def test_a_quiet_run_tells_only_what_is_not_green() -> None:
+    quiet = render(session_of(*ALL), 110, color=False, verbosity=-1)
+    named = [name for name in ("health", "search", "report", "list", "checkout", "detail") if f"test_{name}" in quiet]
+    assert named == ["search", "report", "list", "checkout"]
+    assert "6 tests: " in quiet
+    assert render(session_of(EQUIVALENT), 110, color=False, verbosity=-1).startswith("1 test: 1 equivalent")
+
+
+def test_a_verbose_run_tells_every_metric() -> None:
+    assert "could have seen" not in render(session_of(*ALL), 110, color=False)
+    told = render(session_of(*ALL), 110, color=False, verbosity=1).splitlines()
+    place = told.index("tests/perf/test_shop.py::test_search[blue]")
+    assert told[place + 1] == (
+        "- cpu: 213 us -> 252 us, +18.3 % [+16.9, +19.7], limit 5 %, could have seen 2.1 %: regressed"
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("verbosity", [-1, 1])
+def test_quiet_and_verbose_runs_fit_every_width(width: int, verbosity: int) -> None:
+    lines = render(session_of(*ALL), width, color=False, verbosity=verbosity).splitlines()
+    assert max(cell_len(line) for line in lines) <= max(width, 20)
+
+
 def test_a_narrow_terminal_has_fewer_numbers_below() -> None:
     assert lines_of(session_of(*ALL), 60)[:5] == [
         "test                      change             verdict",
