@@ -13,7 +13,7 @@ export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The linters of workflows, at versions whose rules are known. They are fetched when they are first needed.
-ACTIONLINT := 1.7.7
+ACTIONLINT := 1.7.10
 ZIZMOR := 1.32.0
 WORKFLOWS := $(wildcard .github/workflows/*.yml docs/examples/*.yml)
 ACTIONS := action.yml report/action.yml

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 START_S = 0.5
 """What a pair of servers takes to start, about."""
@@ -14,13 +15,15 @@ LEAST_SHARE = 0.2
 
 
 class Budget:
-    """A session's time. ``tests`` perf tests are expected; each takes about as long as those before it did."""
+    """The time that a session may measure. ``tests`` perf tests are expected; each takes about as long as those before
+    it did. What else the session does (ordinary tests, building another ref) costs none of it."""
 
     def __init__(self, total_s: float, tests: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.tests = tests
         self.total_s = total_s
         self._clock = clock
-        self._started_s = clock()
+        self._used_s = 0.0
+        self._since_s: float | None = None
         self._first_looks_s: list[float] = []
 
     def duration_s(self, asked_s: float, epochs: int, comparisons: int = 1) -> float:
@@ -30,6 +33,16 @@ class Budget:
         share = (self.total_s - fixed) / load
         return asked_s * min(1.0, max(share, LEAST_SHARE))
 
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Counts the time inside."""
+        self._since_s = self._clock()
+        try:
+            yield
+        finally:
+            self._used_s += self._clock() - self._since_s
+            self._since_s = None
+
     def first_look(self, took_s: float) -> None:
         """A comparison had its first look, which every one gets."""
         self._first_looks_s.append(took_s)
@@ -38,5 +51,5 @@ class Budget:
         """Whether a further look of about this time leaves the other tests their first one."""
         done = len(self._first_looks_s)
         mean = sum(self._first_looks_s) / done if done else 0.0
-        used_s = self._clock() - self._started_s
-        return used_s + look_s + max(self.tests - done, 0) * mean <= self.total_s
+        running_s = 0.0 if self._since_s is None else self._clock() - self._since_s
+        return self._used_s + running_s + look_s + max(self.tests - done, 0) * mean <= self.total_s

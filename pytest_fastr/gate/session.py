@@ -124,7 +124,8 @@ class GateSession:
             if fits_s < asked_s:
                 task = task.said(_short(self.settings.budget_s, fits_s, asked_s))
             shaped = replace(task, shape=replace(task.shape, duration_s=fits_s))
-            report, measured = self._run(measurement, shaped, show)
+            with self._budget.spending():
+                report, measured = self._run(measurement, shaped, show)
             reports.append(report)
             self.reports.append(report)
             samples = samples or measured

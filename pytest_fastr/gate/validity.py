@@ -80,7 +80,7 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
     fewest, most = (
         side([epoch.stretch.balance[index] for epoch in samples.epochs]) for index, side in enumerate((min, max))
     )
-    if fewest and most / fewest > UNEVEN_CONNECTIONS:
+    if _may_have_workers(samples) and fewest and most / fewest > UNEVEN_CONNECTIONS:
         note(
             "warn",
             "balance",
@@ -88,6 +88,12 @@ def validity(samples: Samples) -> tuple[ValidityNote, ...]:
             "much as their code does",
         )
     return tuple(notes)
+
+
+def _may_have_workers(samples: Samples) -> bool:
+    """Whether several processes may share the candidate's connections."""
+    source = samples.pair.b.source
+    return source.foreign is not None or source.launch.options.workers > 1
 
 
 def _rate_notes(samples: Samples) -> list[ValidityNote]:

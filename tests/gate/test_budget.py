@@ -29,19 +29,34 @@ def test_many_tests_share_what_there_is_and_none_gets_less_than_a_fifth() -> Non
 def test_a_further_look_must_leave_the_other_tests_their_first_one() -> None:
     clock = Clock()
     session = Budget(100.0, tests=3, clock=clock)
-    clock.now_s += 20
-    session.first_look(20.0)
-    # 20 of 100 s are used, and two tests of about 20 s are to come.
-    assert session.allows(40.0)
-    assert not session.allows(40.1)
-    clock.now_s += 30
-    assert not session.allows(11.0)
+    with session.spending():
+        clock.now_s += 20
+        session.first_look(20.0)
+        # 20 of 100 s are used, and two tests of about 20 s are to come.
+        assert session.allows(40.0)
+        assert not session.allows(40.1)
+        clock.now_s += 30
+        assert not session.allows(11.0)
 
 
 def test_after_the_last_test_only_the_clock_counts() -> None:
     clock = Clock()
     session = Budget(100.0, tests=1, clock=clock)
-    session.first_look(20.0)
-    clock.now_s += 90
-    assert session.allows(10.0)
-    assert not session.allows(10.1)
+    with session.spending():
+        session.first_look(20.0)
+        clock.now_s += 90
+        assert session.allows(10.0)
+        assert not session.allows(10.1)
+
+
+def test_time_that_nothing_is_measured_in_costs_nothing() -> None:
+    clock = Clock()
+    session = Budget(100.0, tests=2, clock=clock)
+    clock.now_s += 1000
+    for _ in range(2):
+        with session.spending():
+            clock.now_s += 20
+            session.first_look(20.0)
+        clock.now_s += 1000
+    assert session.allows(60.0)
+    assert not session.allows(60.1)
