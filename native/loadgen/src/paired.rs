@@ -3,7 +3,7 @@
 //! Only one side has requests in flight at any time, and a slice includes its drain. What this gives is plain
 //! totals per block; what they mean is for `fastr-stats` to say.
 
-use fastr_stats::{Block, ChunkPair, Side, SideTotals};
+use fastr_stats::{Block, ChunkPair, Side, SideTotals, MIN_BLOCKS};
 
 use crate::clock::{as_ns, Clock};
 use crate::control::{Control, Phase, Ticker};
@@ -13,6 +13,9 @@ use crate::order::{Coin, Order};
 use crate::placement::OneCore;
 use crate::plan::{PairedPlan, Target};
 use crate::player::{Player, SideResult};
+
+/// How many times the planned load time may be used where its blocks are too few.
+const MOST_EXTENDED: u64 = 4;
 
 /// What a paired run has shown.
 #[derive(Clone, Debug)]
@@ -35,7 +38,8 @@ pub struct PairedResult {
     pub ended_early: bool,
 }
 
-/// Loads two servers in turn, block by block, until the plan's load time is used up.
+/// Loads two servers in turn, block by block, until the plan's load time is used up. Where that gives fewer blocks than an
+/// estimate needs, it goes on, for four times as long at most.
 pub fn run_paired(
     targets: &[Target; 2],
     plan: &PairedPlan,
@@ -115,7 +119,7 @@ impl Paired<'_> {
             .saturating_add(as_ns(plan.request_timeout + plan.connect_timeout).saturating_mul(2));
         let started_ns = self.clock.now_ns();
         let mut ended_early = false;
-        while !ended_early && self.load_ns() < planned_ns {
+        while !ended_early && self.is_wanting(planned_ns) {
             let whole = self.block(coin.toss(), ticker)?;
             ended_early = !whole || self.clock.now_ns() - started_ns > patience_ns;
             let due = u128::from(self.load_ns()) * u128::from(chunks) / u128::from(planned_ns);
@@ -125,6 +129,13 @@ impl Paired<'_> {
         }
         self.end_chunk();
         Ok(ended_early)
+    }
+
+    /// Whether load time is left, or more of it is needed for as many blocks as an estimate takes.
+    fn is_wanting(&self, planned_ns: u64) -> bool {
+        let load_ns = self.load_ns();
+        let too_few = self.blocks.len() + self.discarded_blocks < MIN_BLOCKS;
+        load_ns < planned_ns || (too_few && load_ns < planned_ns.saturating_mul(MOST_EXTENDED))
     }
 
     fn load_ns(&self) -> u64 {

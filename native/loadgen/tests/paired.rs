@@ -171,6 +171,27 @@ fn a_block_in_which_a_request_failed_is_left_out_and_its_outcomes_are_counted() 
 }
 
 #[test]
+fn slow_servers_are_loaded_for_longer_until_there_are_enough_blocks() {
+    let slow = || {
+        Server::start(|peer| {
+            while peer.request()? {
+                std::thread::sleep(Duration::from_millis(50));
+                peer.send(OK)?;
+            }
+            Ok(())
+        })
+    };
+    let plan = PairedPlan {
+        per_side: Duration::from_millis(250),
+        ..plan()
+    };
+    // A block takes 200 ms, so that half a second has two or three.
+    let result = play(&slow(), &slow(), &plan);
+    assert!(!result.ended_early);
+    assert_eq!(result.blocks.len(), fastr_stats::MIN_BLOCKS);
+}
+
+#[test]
 fn a_server_that_closes_connections_between_slices_fails_nothing() {
     let b = Server::start(|peer| {
         for _ in 0..7 {

@@ -8,7 +8,8 @@ use crate::block::{Block, CostMetric};
 use crate::error::StatsError;
 
 /// Fewer values than this leave, after trimming, no error estimate worth the name.
-const MIN_BLOCKS: usize = 5;
+/// An estimate of fewer blocks says nothing about its own error.
+pub const MIN_BLOCKS: usize = 5;
 
 /// What one pair of processes says about one metric, as log ratios `ln(B / A)`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -43,7 +43,7 @@ pub use change::{
     StoredSession,
 };
 pub use distribution::{bonferroni, normal_quantile, student_t_quantile};
-pub use epoch::{epoch_estimate, EpochEstimate};
+pub use epoch::{epoch_estimate, EpochEstimate, MIN_BLOCKS};
 pub use error::StatsError;
 pub use histogram::{quantile, SparseHistogram, SAMPLES_BEYOND};
 pub use judge::{judge, Judgement, Rule, Verdict};
