@@ -44,6 +44,9 @@ class LoadRun:
     users: int | None = None
     shape: str = ""
     response_us: Mapping[str, float | None] = field(default_factory=dict)
+    """From when requests were due."""
+    service_us: Mapping[str, float | None] = field(default_factory=dict)
+    """From their first byte."""
     connect_us: Mapping[str, float | None] = field(default_factory=dict)
     flows: tuple[int, int] | None = None
     """How often users went through a flow: completed, and ended at a failure."""
@@ -60,8 +63,7 @@ class LoadRun:
 
 def load_run_of(run: JsonValue, name: str | None = None) -> LoadRun:
     """The run. ``name``: what to call it instead of the test that it was."""
-    times = {kind: run.optional(f"{kind}_time_us") for kind in ("response", "connect")}
-    response = _times(run.member("response_time_us"))
+    response = _times(_object(run.member("response_time_us")))
     errors, received, users, shape, duration, flows = (
         run.optional(one) for one in ("errors", "bytes_received", "users", "shape", "duration_s", "flows")
     )
@@ -79,7 +81,8 @@ def load_run_of(run: JsonValue, name: str | None = None) -> LoadRun:
         users=None if users.value is None else users.count(),
         shape="" if shape.value is None else shape.text(1000),
         response_us=response,
-        connect_us={} if times["connect"].value is None else _times(times["connect"]),
+        service_us=_times(run.optional("service_time_us")),
+        connect_us=_times(run.optional("connect_time_us")),
         flows=None if flows.value is None else _flows(flows),
     )
 
@@ -98,7 +101,14 @@ def notes_of(notes: JsonValue, *more: str) -> tuple[ValidityNote, ...]:
     )
 
 
+def _object(value: JsonValue) -> JsonValue:
+    value.members()
+    return value
+
+
 def _times(times: JsonValue) -> dict[str, float | None]:
+    if times.value is None:
+        return {}
     found = times.members()
     return {name: found[name].number() for name in TIMES if name in found}
 
