@@ -13,12 +13,13 @@ from pytest_fastr import (
     compare_command,
     export_command,
     github_command,
+    history_command,
     load_command,
     routes_command,
     selftest_command,
     serve,
 )
-from pytest_fastr.errors import ConfigError, FastrError, LoadError, ResultError
+from pytest_fastr.errors import ConfigError, FastrError, HistoryError, LoadError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
@@ -58,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="hold two result files against each other")
     compare_command.add_arguments(compare)
     compare.set_defaults(run=compare_command.run)
+    history = commands.add_parser("history", help="show how tests went over the sessions that were measured here")
+    history_command.add_arguments(history)
+    history.set_defaults(run=history_command.run)
     github = commands.add_parser("github", help="report a result on GitHub: summary, annotations, check run, comment")
     github_command.add_arguments(github)
     return made
@@ -69,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except (LoadError, ConfigError, ResultError) as error:
+    except (LoadError, ConfigError, HistoryError, ResultError) as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 2
     except FastrError as error:

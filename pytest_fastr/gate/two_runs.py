@@ -22,7 +22,7 @@ from pytest_fastr.gate.profile import HardwareProfile
 FALSE_ALARM = 0.01
 """Of the whole comparison, divided over what is judged."""
 _POWER = 0.8
-_NOT_THE_LOAD = frozenset({"duration_s", "epochs", "generator_utilisation", "cpu_pressure"})
+NOT_THE_LOAD = frozenset({"duration_s", "epochs", "generator_utilisation", "cpu_pressure"})
 """What may differ between runs of one load: how long it was offered, and how the machine fared."""
 
 
@@ -152,7 +152,7 @@ def _commit(against: str) -> str:
 
 
 def _load_changes(a: Mapping[str, object], b: Mapping[str, object]) -> str:
-    names = [name for name in {**a, **b} if name not in _NOT_THE_LOAD and a.get(name) != b.get(name)]
+    names = [name for name in {**a, **b} if name not in NOT_THE_LOAD and a.get(name) != b.get(name)]
     return ", ".join(f"{name} {a.get(name)} -> {b.get(name)}" for name in names)
 
 

@@ -38,7 +38,7 @@ _MIN_COMPACT_NAME = 18
 _MIN_WARNED_NAME = 30
 _GAP = 2
 _GLUE = "\u00a0"
-_STYLES = {
+STYLES = {
     Verdict.REGRESSED: "bold red",
     Verdict.INVALID: "bold red",
     Verdict.NEW: "cyan",
@@ -55,8 +55,8 @@ def render(report: SessionReport, width: int, color: bool, ascii_only: bool = Fa
     page = _Page(max(width, MIN_WIDTH), ascii_only)
     rows = [_row(test, page, report) for test in report.tests]
     parts: list[RenderableType] = [*_table(rows, page), *_warnings(report, page), Text("")]
-    parts += page.packed(list(_summary(report)), _STYLES[worst(test.verdict for test in report.tests)])
-    return _printed(parts, page.width, color)
+    parts += page.packed(list(_summary(report)), STYLES[worst(test.verdict for test in report.tests)])
+    return printed(parts, page.width, color)
 
 
 def worst_metric(test: TestReport) -> MetricResult | None:
@@ -252,7 +252,7 @@ def _built(
         table.add_row(
             name,
             *(Text(cells[index]) for cells in columns.values()),
-            Text(str(row.verdict), style=_STYLES[row.verdict]),
+            Text(str(row.verdict), style=STYLES[row.verdict]),
         )
     return table
 
@@ -261,7 +261,7 @@ def _list(rows: Sequence[_Row], page: _Page) -> Iterator[Text]:
     """For a terminal too narrow for columns: a value a line."""
     for row in rows:
         yield Text(page.cut(row.nodeid.rpartition("::")[2], page.width))
-        yield Text(f"  {row.verdict}", style=_STYLES[row.verdict])
+        yield Text(f"  {row.verdict}", style=STYLES[row.verdict])
         for line in (row.change, row.interval, f"CPU {row.cpu}"):
             if line not in ("", "-"):
                 yield Text(page.cut(f"  {line}", page.width))
@@ -305,7 +305,7 @@ def _warnings(report: SessionReport, page: _Page) -> list[Text]:
             for note in test.validity
         ]
         if test.lane is not None and test.lane.message:
-            said.append((test.lane.message, _STYLES[test.lane.verdict] if test.lane.verdict else "yellow"))
+            said.append((test.lane.message, STYLES[test.lane.verdict] if test.lane.verdict else "yellow"))
         errors = errors_text(test.errors, test.requests)
         if errors:
             said.append((errors, "red"))
@@ -369,7 +369,7 @@ def _folded(line: str, width: int) -> list[str]:
     return pieces
 
 
-def _printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:
+def printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:
     """What rich prints. The environment is left out: the caller has decided about color and width."""
     stream = io.StringIO()
     console = Console(
