@@ -198,7 +198,7 @@ def _difference(a: MetricResult, b: MetricResult, mode: str, limit: float | None
     assert a.log_ratio is not None and b.log_ratio is not None  # noqa: PT018
     moved = b.log_ratio - a.log_ratio
     spread = PRIOR_SPREAD[b.name] if mode == "stored" else UNKNOWN_FLOOR[0]
-    se = math.sqrt((a.log_ratio_se or 0.0) ** 2 + (b.log_ratio_se or 0.0) ** 2 + 2 * spread**2)
+    se = math.hypot(a.log_ratio_se or 0.0, b.log_ratio_se or 0.0, math.sqrt(2) * spread)
     bound = limit or b.limit or a.limit or 0.05
     lower_is_better = b.direction == "lower"
     worse_by = math.log1p(bound) if lower_is_better else -math.log1p(-min(bound, 0.99))
@@ -232,7 +232,7 @@ def _difference(a: MetricResult, b: MetricResult, mode: str, limit: float | None
 
 def _change(log_ratio: float) -> float:
     # A file may hold any finite number; beyond this a change has no meaning.
-    return math.expm1(min(max(log_ratio, -50.0), 50.0))
+    return math.expm1(min(max(log_ratio, -20.0), 20.0))
 
 
 def _notes(a: SessionReport, b: SessionReport, profiles: str) -> Iterator[str]:

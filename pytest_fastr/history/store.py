@@ -27,6 +27,8 @@ BUSY_S = 5.0
 _APPLICATION_ID = 0x66617374
 """Tells the file from other SQLite databases."""
 _LONGEST_JSON = 100_000
+_SHORTEST_PAGE = 512
+_NO_DATABASE = "file is not a database"
 
 _TABLES = (
     """CREATE TABLE session (
@@ -110,10 +112,13 @@ class HistoryStore:
 
     def _refuse_what_is_no_file(self) -> None:
         try:
-            mode = os.stat(self.path).st_mode
+            found = os.stat(self.path)
         except FileNotFoundError:
             return
-        if not stat.S_ISREG(mode):
+        # SQLite takes what is shorter than a page for an empty database, and writes over it.
+        if 0 < found.st_size < _SHORTEST_PAGE:
+            raise sqlite3.DatabaseError(_NO_DATABASE)
+        if not stat.S_ISREG(found.st_mode):
             raise HistoryError(f"the history {self.path} is no ordinary file: give `history` another path")
 
     @contextmanager
@@ -131,7 +136,7 @@ def _why(error: sqlite3.DatabaseError) -> str:
     said = str(error)
     if "locked" in said:
         return f"another process has held it for {BUSY_S:g} s"
-    if "malformed" in said or "not a database" in said:
+    if "malformed" in said or _NO_DATABASE in said:
         return "it is damaged; it is left as it is: move it away to begin a new one"
     return f"{said}; it is left as it is"
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pytest_fastr.history.record import MetricRecord, RunRecord, SessionRecord
 
 _PREFERRED = ("cpu", "throughput", "p50")
+_MOST_LOG_RATIO = 15.0
+_MOST_VALUE = 1e15
 _OPERATING_POINT = "slice_users"
 """Set by how fast the app is, so that it may differ between sessions of one load."""
 
@@ -127,12 +129,13 @@ def _point(session: SessionRecord, run: RunRecord, metric: str, is_ratio: bool) 
 
 
 def _values(metric: MetricRecord, is_ratio: bool) -> tuple[float | None, float | None, float | None]:
+    # A file may hold any number; beyond these a value has no meaning.
     if not is_ratio:
-        return metric.candidate, None, None
-    # A file may hold any number; beyond this a ratio has no meaning.
-    if metric.log_ratio is None or abs(metric.log_ratio) > 50:
+        known = metric.candidate is not None and 0 <= metric.candidate < _MOST_VALUE
+        return metric.candidate if known else None, None, None
+    if metric.log_ratio is None or abs(metric.log_ratio) > _MOST_LOG_RATIO:
         return None, None, None
     centre, reach = metric.log_ratio, 1.96 * (metric.log_ratio_se or 0.0)
-    if metric.log_ratio_se is None or not 0 <= reach < 50:
+    if metric.log_ratio_se is None or not 0 <= reach < _MOST_LOG_RATIO:
         return math.exp(centre), None, None
     return math.exp(centre), math.exp(centre - reach), math.exp(centre + reach)

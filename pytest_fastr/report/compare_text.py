@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
+from pytest_fastr.gate.model import Verdict
 from pytest_fastr.gate.two_runs import Difference, Pairing, TwoRuns
 from pytest_fastr.report.load_reader import LoadRun
 from pytest_fastr.report.quantity import (
@@ -46,7 +47,10 @@ def compare_text(
         lines += wrapped(_how(pair), "  ")
         ordered = sorted(pair.differences, key=lambda one: _SHOWN.index(one.metric) if one.metric in _SHOWN else 99)
         for one in ordered:
-            lines += _row(_judged_cells(one) if one.low is not None else _absolute_cells(one), width, ascii_only)
+            if one.low is not None:
+                lines += _row(_judged_cells(one), width, ascii_only)
+            elif one.a is not None or one.b is not None:
+                lines += _row((*_absolute_cells(one), "" if pair.indicative else "absolute"), width, ascii_only)
         lines.append("")
     for a, b in loads:
         lines += wrapped(a.nodeid)
@@ -132,13 +136,17 @@ def _row(cells: tuple[str, ...], width: int, ascii_only: bool) -> list[str]:
     for value in values:
         if cell_len(f"{lines[-1]}{value.rstrip()}") > width:
             lines.append(" " * 16)
-        lines[-1] += f"{value}  "
+        # Only a number without meaning is longer than a line.
+        lines[-1] += f"{value if cell_len(value) <= width - 18 else set_cell_size(value, width - 18)}  "
     return [line.rstrip() for line in lines if line.strip()]
 
 
 def _summary(runs: TwoRuns) -> Iterator[str]:
     compared = sum(pair.is_compared for pair in runs.pairs)
     yield f"{compared} of {len(runs.pairs)} tests in both could be compared; {len(runs.worse)} worse than the limit"
+    for pair in runs.worse[:_MOST_NAMED]:
+        red = ", ".join(one.metric for one in pair.differences if one.verdict is Verdict.REGRESSED)
+        yield f"worse: {pair.nodeid} ({red})"
     sizes: dict[str, float] = {}
     for one in (one for pair in runs.pairs for one in pair.differences if one.verdict is not None):
         sizes[one.metric] = max(sizes.get(one.metric, 0.0), one.smallest_detectable or 0.0)

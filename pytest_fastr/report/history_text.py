@@ -5,6 +5,7 @@ Values in, text out. What every session came to is drawn; nothing is judged here
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,9 @@ _MIN_WIDTH = 40
 _ROWS = 7
 _SMALLEST_SPAN = 0.04
 """A plot spans at least this share of its middle, so that noise does not look like mountains."""
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_ASCII_BLOCKS = "_.:-=+*#"
+# An odd number, so that what hardly moves stays within the middle one.
+_BLOCKS = "▁▂▃▄▅▆▇"
+_ASCII_BLOCKS = "_.-=+*#"
 _MARKS = {
     Verdict.REGRESSED: ("▲", "R"),
     Verdict.IMPROVED: ("▼", "I"),
@@ -66,7 +68,7 @@ def history_text(trends: Sequence[Trend], screen: Screen) -> str:
     for trend in trends:
         parts += _whole(trend, screen) if len(trends) == 1 else _brief(trend, screen)
         parts.append(Text())
-    parts.append(_legend(trends, screen))
+    parts += _legend(trends, screen)
     return printed(parts, width, screen.color) + "\n"
 
 
@@ -87,7 +89,7 @@ def _brief(trend: Trend, screen: Screen) -> Iterator[Text]:
         marks.append(when, "dim")
     yield marks
     if not beside:
-        yield Text(f"  {ends}")
+        yield Text(screen.cut(f"  {ends}", screen.width))
 
 
 def _whole(trend: Trend, screen: Screen) -> Iterator[Text]:
@@ -96,7 +98,8 @@ def _whole(trend: Trend, screen: Screen) -> Iterator[Text]:
     yield Text(f"profile {screen.cut(trend.profile, screen.width - 8)}", "dim")
     if trend.connections is not None and trend.connections[0] != trend.connections[1]:
         fewest, most = trend.connections
-        yield Text(f"! measured with {fewest} to {most} connections: a cost depends on that", "yellow")
+        said = f"! measured with {fewest} to {most} connections: a cost depends on that"
+        yield from (Text(line, "yellow") for line in textwrap.wrap(said, screen.width, subsequent_indent="  "))
     yield Text()
     yield from _plot(trend, screen)
     yield Text()
@@ -118,7 +121,7 @@ def _kind(trend: Trend) -> str:
 def _value(trend: Trend, value: float | None) -> str:
     if value is None:
         return MISSING
-    return f"{value:.3f}x" if trend.is_ratio else value_text(value, trend.unit)
+    return f"{value:.3f}x" if trend.is_ratio else printable(value_text(value, trend.unit[:12]), True)
 
 
 def _ends(trend: Trend) -> str:
@@ -140,7 +143,7 @@ def _when(points: Sequence[Point]) -> str:
 
 
 def _printed_date(point: Point) -> str:
-    return printable(point.started[:16].replace("T", " "), True)
+    return printable(point.started.replace("T", " ", 1), True)[:16]
 
 
 def _range(points: Sequence[Point]) -> tuple[float, float]:
@@ -181,11 +184,16 @@ def _plot(trend: Trend, screen: Screen) -> Iterator[Text]:
     for point in points:
         axis.append_text(screen.mark(point.verdict) if point.value is None else Text(floor)).append(floor * (gap - 1))
     yield axis
-    yield Text(f"{'':>{label}}  {_when(points)}", "dim")
+    when = _when(points)
+    yield Text(" " * max(0, min(label + 2, screen.width - cell_len(when))) + when, "dim")
+
+
+_DROPPED = (3, 4, 1, 2)
+"""The columns of the table that go where there is no room, first to last."""
 
 
 def _table(trend: Trend, screen: Screen) -> Iterator[Text]:
-    """A row a session, youngest last; what has no room is left out from the right, but for the verdict."""
+    """A row a session, youngest last; columns that have no room are left out."""
     rows = [
         (
             _printed_date(point),
@@ -196,20 +204,19 @@ def _table(trend: Trend, screen: Screen) -> Iterator[Text]:
         )
         for index, point in enumerate(trend.points)
     ]
-    header = ("session (UTC)", "commit", "value", "95 % interval", "since the one before")
+    header = ("session (UTC)", "commit", "value", "95 % interval", "change")
     kept = [index for index in range(5) if index != 3 or any(row[3] for row in rows)]
-    while True:
-        widths = {index: max(cell_len(row[index]) for row in [header, *rows]) for index in kept}
-        if sum(widths.values()) + 2 * len(kept) + len("inconclusive") <= screen.width or len(kept) <= 2:
-            break
-        kept.pop(-1)
+    widths = [max(cell_len(row[index]) for row in [header, *rows]) for index in range(5)]
+    for dropped in _DROPPED:
+        if sum(widths[index] + 2 for index in kept) + len("inconclusive") > screen.width and dropped in kept:
+            kept.remove(dropped)
 
     def line(cells: Sequence[str]) -> str:
         return "".join(f"{cells[index]:<{widths[index]}}  " for index in kept)
 
     yield Text(f"{line(header)}verdict", "bold")
     for row, point in zip(rows, trend.points, strict=True):
-        yield Text(line(row)).append(screen.text(point.verdict), _style(point.verdict))
+        yield Text(line(row)).append(str(_verdict(point.verdict) or "unknown"), _style(point.verdict))
 
 
 def _since(trend: Trend, index: int) -> str:
@@ -218,13 +225,15 @@ def _since(trend: Trend, index: int) -> str:
     return percent_text(value / before[-1] - 1) if before and value is not None and before[-1] > 0 else ""
 
 
-def _legend(trends: Sequence[Trend], screen: Screen) -> Text:
+def _legend(trends: Sequence[Trend], screen: Screen) -> Iterator[Text]:
     used = {point.verdict for trend in trends for point in trend.points}
-    legend = Text()
-    for verdict in _MARKS:
-        if str(verdict) in used:
-            legend.append_text(screen.mark(str(verdict))).append(f" {verdict}  ")
-    return legend
+    line = Text()
+    for verdict in (one for one in _MARKS if one.value in used):
+        if len(line) + len(f"  {verdict}  ") > screen.width:
+            yield line
+            line = Text()
+        line.append_text(screen.mark(verdict.value)).append(f" {verdict}  ")
+    yield line
 
 
 def _verdict(text: str) -> Verdict | None:

@@ -37,13 +37,13 @@ class Metric:
 
 
 def k6_metrics(run: Run) -> dict[str, Metric]:
-    """The metrics of a run that were measured, by k6's names; what k6 has no name for begins with ``fastr_``."""
+    """The metrics of a run that were measured or limited, by k6's names; those of our own begin with ``fastr_``."""
     found = _load_metrics(run) if isinstance(run, LoadRun) else _test_metrics(run)
     thresholds = _load_thresholds(run) if isinstance(run, LoadRun) else _test_thresholds(run)
     return {
         name: Metric(kind, contains, values, thresholds.get(name, {}))
         for name, (kind, contains, values) in found.items()
-        if values
+        if values or thresholds.get(name)
     }
 
 

@@ -89,14 +89,14 @@ def load_run_of(run: JsonValue, name: str | None = None) -> LoadRun:
 
 def notes_of(notes: JsonValue, *more: str) -> tuple[ValidityNote, ...]:
     """Notes on validity. ``more``: levels besides void and warn, whose notes change nothing and are passed over."""
-    levels = [(note, note.member("level").one_of("void", "warn", *more)) for note in notes.items(1000)]
+    read = [
+        (note.member("level").one_of("void", "warn", *more), note.member("code").matching(NAME),
+         note.member("message").text())
+        for note in notes.items(1000)
+    ]  # fmt: skip
     return tuple(
-        ValidityNote(
-            level="void" if level == "void" else "warn",
-            code=note.member("code").matching(NAME),
-            message=note.member("message").text(),
-        )
-        for note, level in levels
+        ValidityNote("void" if level == "void" else "warn", code, message)
+        for level, code, message in read
         if level not in more
     )
 

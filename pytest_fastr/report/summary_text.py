@@ -52,6 +52,8 @@ def _limits(name: str, metric: Metric, ascii_only: bool) -> Iterator[str]:
 
 
 def _values(name: str, metric: Metric) -> list[str]:
+    if not metric.values:
+        return ["not known"]
     if metric.type == "rate":
         failed, all_of_them = metric.values["passes"], metric.values["passes"] + metric.values["fails"]
         return [_text(name, metric, "rate"), f"{failed:,.0f} out of {all_of_them:,.0f}"]
