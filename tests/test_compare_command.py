@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from pytest_fastr.cli import main
+from pytest_fastr.errors import ResultError
 from pytest_fastr.gate.model import TestReport, Verdict
+from pytest_fastr.gate.two_runs import compare_runs
 from pytest_fastr.report import load_json
+from pytest_fastr.report.compare_text import compare_json, compare_text
+from pytest_fastr.report.csv_text import to_csv
+from pytest_fastr.report.k6 import to_k6
+from pytest_fastr.report.result_reader import ResultFile, parse_result
+from pytest_fastr.report.summary_text import summary_text
 from support.reports import load_report
 from support.results import PROFILE, report_of, result_file, tampered
 
@@ -123,3 +132,38 @@ def test_a_comparison_fits_eighty_columns(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 8
     assert max(map(cell_len, lines)) <= 80
+
+
+def spoiled(chance: random.Random, document: Any) -> ResultFile | None:
+    """The document with some members that are something else; None where it is refused."""
+    values = [None, 0, -5, 1e299, -1e299, 1e-299, 5e-324, True, "\x1b[1m=\ud800", [], {}]
+    for _ in range(chance.choice([0, 1, 2, 3])):
+        run = chance.choice([*document["tests"], *document["loads"]])
+        metrics = run["metrics"].values() if isinstance(run.get("metrics"), dict) else ()
+        inner = chance.choice([one for one in (run, run.get("load"), *metrics) if isinstance(one, dict) and one])
+        inner[chance.choice(list(inner))] = chance.choice(values)
+    try:
+        return parse_result(json.dumps(document).encode(), "r.json")
+    except ResultError:
+        return None
+
+
+def test_whatever_a_file_holds_it_is_compared_and_exported_or_refused(tmp_path: Path) -> None:
+    chance, read = random.Random(4), 0
+    load = {**LOAD_RUN, "duration_s": 1.0, "errors": 1, "users": 5, "bytes_received": 7, "flows": []}
+    path = result_file(tmp_path / "a.json", stored(0.0), report_of(Verdict.REGRESSED, "b"))
+    text = tampered(path, loads=[load]).read_text()
+    for _ in range(600):
+        a, b = (spoiled(chance, json.loads(text)) for _ in range(2))
+        if a is None or b is None:
+            continue
+        read += 1
+        runs, loads = compare_runs(a.session, b.session), list(zip(a.loads, b.loads, strict=True))
+        assert max(map(cell_len, compare_text(runs, loads, 80).splitlines())) <= 80
+        json.loads(compare_json(runs, loads))
+        exported = [*b.session.tests, *b.loads]
+        assert to_csv(exported).count("\r\n") == len(to_csv(exported).splitlines())
+        for one in exported:
+            json.loads(to_k6(one))
+            assert max(map(cell_len, summary_text(one, 80).splitlines())) <= 80
+    assert read > 100

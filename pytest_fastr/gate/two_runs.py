@@ -22,6 +22,7 @@ from pytest_fastr.gate.profile import HardwareProfile
 FALSE_ALARM = 0.01
 """Of the whole comparison, divided over what is judged."""
 _POWER = 0.8
+_USUAL_LIMIT = 0.05
 NOT_THE_LOAD = frozenset({"duration_s", "epochs", "generator_utilisation", "cpu_pressure"})
 """What may differ between runs of one load: how long it was offered, and how the machine fared."""
 
@@ -182,48 +183,83 @@ def _pair(a: TestReport, b: TestReport, reason: str, limit: float | None, false_
         if reason or not _is_known(a, b, name):
             differences.append(_absolute(before, metric))
         else:
-            difference = _difference(before, metric, b.mode, limit, false_alarm)
+            noise = _noise(a, b, before, metric)
+            difference = _difference(before, metric, noise, limit, false_alarm)
             differences.append(difference if name in gated else replace(difference, verdict=None))
     return Pairing(b.nodeid, b.mode, b.against, _request(b), reason, tuple(differences))
 
 
 def _absolute(a: MetricResult, b: MetricResult) -> Difference:
-    both = a.candidate is not None and b.candidate is not None and a.candidate > 0
-    change = b.candidate / a.candidate - 1 if both and a.candidate and b.candidate is not None else None
-    return Difference(b.name, b.unit, a.candidate, b.candidate, change)
+    change = None
+    if a.candidate is not None and b.candidate is not None and a.candidate > 0:
+        change = b.candidate / a.candidate - 1
+    is_known = change is not None and math.isfinite(change)
+    return Difference(b.name, b.unit, a.candidate, b.candidate, change if is_known else None)
 
 
-def _difference(a: MetricResult, b: MetricResult, mode: str, limit: float | None, false_alarm: float) -> Difference:
-    """Judges as the gate does: worse by the limit or more, and beyond zero at the false-alarm rate."""
-    assert a.log_ratio is not None and b.log_ratio is not None  # noqa: PT018
-    moved = b.log_ratio - a.log_ratio
-    spread = PRIOR_SPREAD[b.name] if mode == "stored" else UNKNOWN_FLOOR[0]
-    se = math.hypot(a.log_ratio_se or 0.0, b.log_ratio_se or 0.0, math.sqrt(2) * spread)
-    bound = limit or b.limit or a.limit or 0.05
-    lower_is_better = b.direction == "lower"
-    worse_by = math.log1p(bound) if lower_is_better else -math.log1p(-min(bound, 0.99))
-    better_by = -math.log1p(-min(bound, 0.99)) if lower_is_better else math.log1p(bound)
-    worsening = moved if lower_is_better else -moved
-    red, one_sided, both_sides = (
-        NormalDist().inv_cdf(p) * se for p in (1 - false_alarm, CONFIDENCE, 0.5 + CONFIDENCE / 2)
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What the difference of two log ratios is uncertain by: its standard error, and the degrees of freedom of that."""
+
+    se: float
+    df: float
+
+    def beyond(self, probability: float) -> float:
+        """How far from the truth it lies with no more than this probability, to one side."""
+        return t_quantile(probability, self.df) * self.se
+
+
+def _noise(a: TestReport, b: TestReport, before: MetricResult, after: MetricResult) -> _Noise:
+    """Both runs' own errors, known from their epochs, and the spread between sessions, which is assumed."""
+    spread = PRIOR_SPREAD[after.name] if b.mode == "stored" else UNKNOWN_FLOOR[0]
+    own = [(before.log_ratio_se or 0.0, _epochs(a)), (after.log_ratio_se or 0.0, _epochs(b))]
+    se = math.hypot(own[0][0], own[1][0], math.sqrt(2) * spread)
+    # Welch and Satterthwaite's, as shares of the whole.
+    return _Noise(se, 1 / max(sum((one / se) ** 4 / (epochs - 1) for one, epochs in own), 1e-6))
+
+
+def _epochs(test: TestReport) -> int:
+    epochs = test.load.get("epochs")
+    return max(epochs, 2) if isinstance(epochs, int) else 2
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Student's t for a probability above a half: Cornish and Fisher's expansion (Abramowitz and Stegun, 26.7.5)."""
+    z = NormalDist().inv_cdf(probability)
+    return (
+        z
+        + (z**3 + z) / (4 * df)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
     )
+
+
+def _difference(a: MetricResult, b: MetricResult, noise: _Noise, limit: float | None, false_alarm: float) -> Difference:
+    """Judges as the gate does: worse by the limit or more, and beyond zero at the false-alarm rate."""
+    moved = (b.log_ratio or 0.0) - (a.log_ratio or 0.0)
+    bound = next(one for one in (limit, b.limit, a.limit, _USUAL_LIMIT) if one is not None and one > 0)
+    lower_is_better = b.direction == "lower"
+    rise, fall = math.log1p(bound), -math.log1p(-min(bound, 0.99))
+    worse_by, better_by = (rise, fall) if lower_is_better else (fall, rise)
+    worsening = moved if lower_is_better else -moved
+    red = noise.beyond(1 - false_alarm)
     if worsening >= worse_by and worsening > red:
         verdict = Verdict.REGRESSED
     elif -worsening >= better_by and -worsening > red:
         verdict = Verdict.IMPROVED
-    elif worsening + one_sided < worse_by:
+    elif worsening + noise.beyond(CONFIDENCE) < worse_by:
         verdict = Verdict.EQUIVALENT
     else:
         verdict = Verdict.INCONCLUSIVE
-    seen = max(worse_by, red) + NormalDist().inv_cdf(_POWER) * se
+    reach, seen = noise.beyond(0.5 + CONFIDENCE / 2), max(worse_by, red) + noise.beyond(_POWER)
     return Difference(
         metric=b.name,
         unit=b.unit,
         a=a.candidate,
         b=b.candidate,
         change=_change(moved),
-        low=_change(moved - both_sides),
-        high=_change(moved + both_sides),
+        low=_change(moved - reach),
+        high=_change(moved + reach),
         limit=bound,
         verdict=verdict,
         smallest_detectable=_change(seen) if lower_is_better else -_change(-seen),

@@ -7,6 +7,7 @@ https://grafana.com/docs/k6/latest/results-output/end-of-test/custom-summary/
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def k6_metrics(run: Run) -> dict[str, Metric]:
     found = _load_metrics(run) if isinstance(run, LoadRun) else _test_metrics(run)
     thresholds = _load_thresholds(run) if isinstance(run, LoadRun) else _test_thresholds(run)
     return {
-        name: Metric(kind, contains, values, thresholds.get(name, {}))
+        name: Metric(kind, contains, _finite(values), thresholds.get(name, {}))
         for name, (kind, contains, values) in found.items()
         if values or thresholds.get(name)
     }
@@ -67,6 +68,11 @@ def to_k6(run: Run) -> str:
         "pytest-fastr": {"nodeid": run.nodeid, "verdict": str(run.verdict)},
     }  # fmt: skip
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    # A duration of next to nothing makes rates that are no numbers.
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 _Found = dict[str, tuple[str, str, dict[str, float]]]

@@ -24,10 +24,10 @@ def summary_text(run: Run, width: int = 80, ascii_only: bool = False) -> str:
     limits = [line for name, metric in metrics.items() for line in _limits(name, metric, ascii_only)]
     if limits:
         lines += ["", f"{_INDENT}THRESHOLDS", *(_line(line, width, _INDENT * 2) for line in limits)]
-    label = max((len(name) for name in metrics), default=0) + 3
+    label = min(max((len(name) for name in metrics), default=0) + 3, width - 12)
     lines += ["", f"{_INDENT}TOTAL RESULTS"]
     for name, metric in metrics.items():
-        lines.append(_metric_line(f"{_INDENT * 2}{name:.<{label}}: ", _values(name, metric), width))
+        lines.append(_metric_line(f"{_INDENT * 2}{name[:label]:.<{label}}: ", _values(name, metric), width))
     notes = [f"{note.level} {note.code}: {note.message}" for note in run.validity]
     if notes:
         lines += ["", *(_line(f"! {printable(note, ascii_only)}", width) for note in notes)]
@@ -84,7 +84,8 @@ def _metric_line(head: str, values: list[str], width: int) -> str:
     for value in values:
         if cell_len(lines[-1] + value) > width and lines[-1].strip():
             lines.append(" " * min(len(head), max(width - 16, 0)))
-        lines[-1] += f"{value}  "
+        # Only a number without meaning is longer than a line.
+        lines[-1] += f"{value[: width - cell_len(lines[-1])]}  "
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import scipy.stats
 
 from pytest_fastr.gate.model import SessionReport, TestReport, ValidityNote, Verdict
-from pytest_fastr.gate.two_runs import compare_runs
+from pytest_fastr.gate.two_runs import compare_runs, t_quantile
 from support.results import PROFILE, report_of, session_of
 
-LOAD: dict[str, object] = {"users": 20, "request": "GET /items", "slice_users": 10, "duration_s": 5.0}
+LOAD: dict[str, object] = {"users": 20, "request": "GET /items", "slice_users": 10, "duration_s": 5.0, "epochs": 6}
 
 
 def stored(log_ratio: float | None = 0.2, name: str = "test_items", **changes: Any) -> TestReport:
@@ -46,6 +47,13 @@ def test_the_interval_has_the_spread_of_single_sessions() -> None:
     assert found.low < 0 < found.change < found.high
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.smallest_detectable > 0.1
+
+
+@pytest.mark.parametrize("df", [3.0, 5.0, 10.0, 1e6])
+@pytest.mark.parametrize("probability", [0.8, 0.95, 0.975, 0.999, 0.9999])
+def test_few_epochs_make_wider_intervals(df: float, probability: float) -> None:
+    exact = scipy.stats.t.ppf(probability, df)
+    assert t_quantile(probability, df) == pytest.approx(exact, rel=0.25 if df < 5 else 0.08)
 
 
 def test_throughput_gets_worse_by_falling() -> None:
