@@ -19,6 +19,7 @@ from pytest_fastr.report import load_json
 from pytest_fastr.report.compare_text import compare_json, compare_text
 from pytest_fastr.report.csv_text import to_csv
 from pytest_fastr.report.k6 import to_k6
+from pytest_fastr.report.load_reader import LoadRun
 from pytest_fastr.report.result_reader import ResultFile, parse_result
 from pytest_fastr.report.summary_text import summary_text
 from support.reports import load_report
@@ -136,7 +137,7 @@ def test_a_comparison_fits_eighty_columns(
 
 def spoiled(chance: random.Random, document: Any) -> ResultFile | None:
     """The document with some members that are something else; None where it is refused."""
-    values = [None, 0, -5, 1e299, -1e299, 1e-299, 5e-324, True, "\x1b[1m=\ud800", [], {}]
+    values: list[Any] = [None, 0, -5, 1e299, -1e299, 1e-299, 5e-324, True, "\x1b[1m=\ud800", [], {}]
     for _ in range(chance.choice([0, 1, 2, 3])):
         run = chance.choice([*document["tests"], *document["loads"]])
         metrics = run["metrics"].values() if isinstance(run.get("metrics"), dict) else ()
@@ -161,7 +162,7 @@ def test_whatever_a_file_holds_it_is_compared_and_exported_or_refused(tmp_path: 
         runs, loads = compare_runs(a.session, b.session), list(zip(a.loads, b.loads, strict=True))
         assert max(map(cell_len, compare_text(runs, loads, 80).splitlines())) <= 80
         json.loads(compare_json(runs, loads))
-        exported = [*b.session.tests, *b.loads]
+        exported: list[TestReport | LoadRun] = [*b.session.tests, *b.loads]
         assert to_csv(exported).count("\r\n") == len(to_csv(exported).splitlines())
         for one in exported:
             json.loads(to_k6(one))

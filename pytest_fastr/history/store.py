@@ -176,9 +176,9 @@ def _sessions(
 ) -> Iterator[SessionRecord]:
     """Youngest first."""
     chosen = database.execute(
-        f"SELECT id, {_SESSION} FROM session WHERE (?1 IS NULL OR profile = ?1) AND EXISTS "
-        "(SELECT 1 FROM run WHERE session = session.id AND instr(nodeid, ?2)) ORDER BY id DESC LIMIT ?3",
-        (profile, nodeid, -1 if last is None else last),
+        f"SELECT id, {_SESSION} FROM session WHERE (? IS NULL OR profile = ?) AND EXISTS "
+        "(SELECT 1 FROM run WHERE session = session.id AND instr(nodeid, ?)) ORDER BY id DESC LIMIT ?",
+        (profile, profile, nodeid, -1 if last is None else last),
     ).fetchall()
     for key, started, duration_s, commit, slug, version, command, verdict in chosen:
         rows = database.execute(

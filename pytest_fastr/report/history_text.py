@@ -200,9 +200,9 @@ def _table(trend: Trend, screen: Screen) -> Iterator[Text]:
             (screen.text(point.commit or "")[:8] or MISSING),
             _value(trend, point.value),
             f"[{_value(trend, point.low)}, {_value(trend, point.high)}]" if point.low is not None else "",
-            _since(trend, index),
+            change,
         )
-        for index, point in enumerate(trend.points)
+        for point, change in zip(trend.points, _changes(trend), strict=True)
     ]
     header = ("session (UTC)", "commit", "value", "95 % interval", "change")
     kept = [index for index in range(5) if index != 3 or any(row[3] for row in rows)]
@@ -219,10 +219,12 @@ def _table(trend: Trend, screen: Screen) -> Iterator[Text]:
         yield Text(line(row)).append(str(_verdict(point.verdict) or "unknown"), _style(point.verdict))
 
 
-def _since(trend: Trend, index: int) -> str:
-    before = [point.value for point in trend.points[:index] if point.value is not None]
-    value = trend.points[index].value
-    return percent_text(value / before[-1] - 1) if before and value is not None and before[-1] > 0 else ""
+def _changes(trend: Trend) -> Iterator[str]:
+    """Of each session, since the last one before it that has a value."""
+    before = None
+    for point in trend.points:
+        yield percent_text(point.value / before - 1) if before and point.value is not None else ""
+        before = before if point.value is None else point.value
 
 
 def _legend(trends: Sequence[Trend], screen: Screen) -> Iterator[Text]:
