@@ -41,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports. Returns 0. Raises ResultError and ReportError."""
-    runs = _chosen(args)
     to_file = args.output is not None
+    if to_file and args.output.resolve() == args.result.resolve():
+        raise ResultError(f"--output {args.output} is the result file itself: give another file")
+    runs = _chosen(args)
     if args.form == "csv":
         text = to_csv(runs)
     elif args.form == "k6":

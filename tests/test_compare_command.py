@@ -81,6 +81,7 @@ def test_what_cannot_be_compared_is_shown_and_no_success(tmp_path: Path, capsys:
         (["compare", "a.json", "a.json", "--limit", "200%"], "below 100 %"),
         (["export", "gone.json", "--csv"], "there is no result file"),
         (["export", "none.json", "--csv"], "nothing to export"),
+        (["export", "a.json", "--csv", "--output", "./a.json"], "is the result file itself"),
         (["export", "a.json", "--csv", "--test", "tset"], "is what --test and --mode ask for; it has"),
         (["export", "a.json", "--k6"], "a k6 summary is of one run, and a.json has 2: choose by --test or --mode"),
         (["export", "a.json", "--csv", "--mode", "load"], "it has tests/perf/test_shop.py::test_items (stored)"),
