@@ -9,8 +9,17 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from pytest_fastr import github_command, load_command, routes_command, selftest_command, serve
-from pytest_fastr.errors import ConfigError, FastrError, LoadError, ResultError
+from pytest_fastr import (
+    compare_command,
+    export_command,
+    github_command,
+    history_command,
+    load_command,
+    routes_command,
+    selftest_command,
+    serve,
+)
+from pytest_fastr.errors import ConfigError, FastrError, HistoryError, LoadError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
@@ -41,6 +50,18 @@ def parser() -> argparse.ArgumentParser:
     routes = commands.add_parser("routes", help="say which routes of an app the engine serves natively, and why not")
     routes_command.add_arguments(routes)
     routes.set_defaults(run=routes_command.run)
+    export = commands.add_parser("export", help="a result file as CSV, as a summary, or in the shape of k6's")
+    export_command.add_arguments(export)
+    export.set_defaults(run=export_command.run)
+    schema = commands.add_parser("schema", help="print the JSON Schema of a file that pytest-fastr writes")
+    export_command.add_schema_arguments(schema)
+    schema.set_defaults(run=export_command.run_schema)
+    compare = commands.add_parser("compare", help="hold two result files against each other")
+    compare_command.add_arguments(compare)
+    compare.set_defaults(run=compare_command.run)
+    history = commands.add_parser("history", help="show how tests went over the sessions that were measured here")
+    history_command.add_arguments(history)
+    history.set_defaults(run=history_command.run)
     github = commands.add_parser("github", help="report a result on GitHub: summary, annotations, check run, comment")
     github_command.add_arguments(github)
     return made
@@ -52,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except (LoadError, ConfigError, ResultError) as error:
+    except (LoadError, ConfigError, HistoryError, ResultError) as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 2
     except FastrError as error:

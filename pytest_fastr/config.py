@@ -143,6 +143,8 @@ class Config:
     """How long a session may measure (key `budget`)."""
     against: AgainstConfig = field(default_factory=AgainstConfig)
     """How another git ref is made into a server."""
+    history: bool | str = True
+    """Whether sessions are kept, or the file that they are kept in, relative to the root directory."""
 
 
 def load_config(rootdir: Path) -> Config:
@@ -256,6 +258,12 @@ def _against(value: object, what: str) -> AgainstConfig:
     return AgainstConfig(**fields(value, _AGAINST_KEYS, what))
 
 
+def _history(value: object, what: str) -> bool | str:
+    if not isinstance(value, bool) and (not isinstance(value, str) or not value.strip() or "\0" in value):
+        raise refusal(value, what, 'true, false, or the path of a file, such as ".pytest-fastr/history.db"')
+    return value
+
+
 def _texts(value: object, what: str) -> tuple[str, ...]:
     parse = text_like('".env"')
     if not isinstance(value, list):
@@ -321,6 +329,7 @@ _KEYS = (
     Key("workers", "workers", parse_count),
     Key("budget", "budget_s", parse_duration),
     Key("against", "against", _against),
+    Key("history", "history", _history),
 )
 
 

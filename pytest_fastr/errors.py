@@ -57,3 +57,7 @@ class ReportError(FastrError):
 
 class ResultError(FastrError):
     """When a result file is missing, empty, unreadable, or no result of this schema."""
+
+
+class HistoryError(FastrError):
+    """When the history cannot be read or written: it is damaged, locked, something else, or of another schema."""

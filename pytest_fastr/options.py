@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Options:
     reason: str | None = None
     profile: bool = True
     app: str | None = None
+    csv: Path | None = None
+    history: bool = True
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -55,6 +57,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--perf-report", metavar="FILE", dest="fastr_report", help="write the results as one HTML page, with plots"
     )
+    group.addoption(
+        "--perf-csv", metavar="FILE", dest="fastr_csv", help="write the results as CSV, a row a test and metric"
+    )
+    group.addoption(
+        "--perf-no-history", action="store_false", dest="fastr_history",
+        help="do not add this session to .pytest-fastr/history.db",
+    )  # fmt: skip
     group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
     group.addoption(
         "--perf-duration", metavar="TIME", dest="fastr_duration", help="load time per side and test, e.g. 10s"
@@ -123,8 +132,11 @@ def read_options(config: pytest.Config) -> Options:
         raise pytest.UsageError("--perf-json writes what --perf measures: give both")
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
-    if report is not None:
-        _refuse_report(config.getoption("fastr_report"), report, json, perf)
+    csv = path("fastr_csv")
+    for dest, file in (("report", report), ("csv", csv)):
+        if file is not None:
+            _refuse_file(f"--perf-{dest}", config.getoption(f"fastr_{dest}"), file, perf)
+    _refuse_same_files({"--perf-json": json, "--perf-report": report, "--perf-csv": csv})
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
@@ -147,18 +159,26 @@ def read_options(config: pytest.Config) -> Options:
         reason=given["reason"],
         profile=config.getoption("fastr_profile"),
         app=config.getoption("fastr_app"),
+        csv=csv,
+        history=config.getoption("fastr_history"),
     )
 
 
-def _refuse_report(given: str, report: Path, json: Path | None, perf: bool) -> None:
-    """Refuses a report that could not be written, before minutes are measured for it."""
+def _refuse_file(option: str, given: str, place: Path, perf: bool) -> None:
+    """Refuses a file that could not be written, before minutes are measured for it."""
     if not perf:
-        raise pytest.UsageError("--perf-report shows what --perf measures: give both")
-    if json is not None and report.resolve() == json.resolve():
-        raise pytest.UsageError("--perf-report and --perf-json name the same file: give each its own")
-    reason = why_unwritable(report)
+        raise pytest.UsageError(f"{option} shows what --perf measures: give both")
+    reason = why_unwritable(place)
     if reason is not None:
-        raise pytest.UsageError(f"--perf-report {given!r} cannot be written: {reason}")
+        raise pytest.UsageError(f"{option} {given!r} cannot be written: {reason}")
+
+
+def _refuse_same_files(places: Mapping[str, Path | None]) -> None:
+    """Refuses two options that name one file, of which the last one would be left."""
+    given = [(option, place.resolve()) for option, place in places.items() if place is not None]
+    for (first, one), (second, other) in combinations(given, 2):
+        if one == other:
+            raise pytest.UsageError(f"{second} and {first} name the same file: give each its own")
 
 
 def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
@@ -190,7 +210,7 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in ("--perf-json", "--perf-report", "--perf-baselines", "--perf-against-python"):
+        if option in ("--perf-json", "--perf-report", "--perf-csv", "--perf-baselines", "--perf-against-python"):
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

@@ -27,13 +27,18 @@ from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.progress import Moment
 from pytest_fastr.gate.ref import current_commit, resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
+from pytest_fastr.history.keep import history_file, keep
+from pytest_fastr.history.record import load_record, record_of
 from pytest_fastr.options import Options, add_options, baseline_folder
 from pytest_fastr.report import properties
+from pytest_fastr.report.csv_text import to_csv
 from pytest_fastr.report.equals_text import equals_text
 from pytest_fastr.report.html.loads import LoadRun
 from pytest_fastr.report.html.page import to_html
+from pytest_fastr.report.json_value import JsonValue
 from pytest_fastr.report.live import LiveLine
 from pytest_fastr.report.load_json import load_document
+from pytest_fastr.report.load_reader import load_run_of
 from pytest_fastr.report.load_text import to_text
 from pytest_fastr.report.output import write_text
 from pytest_fastr.report.properties import Property
@@ -216,13 +221,15 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
-    for write_file in (_write_result_file, _write_html):
+    for write_file in (_write_result_file, _write_html, _write_csv):
         try:
             write_file(session, state, gate)
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
     collecting = session.config.option.collectonly
+    if not collecting:
+        _keep_history(session.config, state, gate)
     measured = bool(state.loads) or any(report.verdict is not Verdict.INVALID for report in gate.reports)
     good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if not measured and not collecting and session.exitstatus in good:
@@ -253,6 +260,28 @@ def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) 
         failed_tests=session.testsfailed,
     )
     write_text(state.options.report, page, "HTML report", "--perf-report")
+
+
+def _write_csv(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    if state.options.csv is None or session.config.option.collectonly:
+        return
+    loads = [load_run_of(JsonValue(one, "a load run", "of this run")) for one in _load_documents(state)]
+    write_text(state.options.csv, to_csv([*gate.reports, *loads]), "CSV file", "--perf-csv")
+
+
+_HISTORY_WARNING = pytest.StashKey[str]()
+
+
+def _keep_history(config: pytest.Config, state: PluginState, gate: GateSession) -> None:
+    """Adds the session to the history, after everything that was measured."""
+    setting = state.config.history
+    if setting is False or not state.options.history or not (gate.reports or state.loads):
+        return
+    loads = [load_record(one.nodeid, one.report, one.limits) for one in state.loads]
+    record = record_of(_session_report(config, gate), loads, current_commit(config.rootpath))
+    warning = keep(record, history_file(setting, config.rootpath))
+    if warning is not None:
+        config.stash[_HISTORY_WARNING] = warning
 
 
 def _load_documents(state: PluginState) -> list[dict[str, object]]:
@@ -296,6 +325,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
         if state.options.equal:
             reporter.write_line(textwrap.fill(equals_text(state.gate.equals), writer.fullwidth))
+    unkept = config.stash.get(_HISTORY_WARNING, None)
+    if unkept:
+        reporter.write_line(f"the history has not got this session: {printable(unkept)}", yellow=True)
     complaint = config.stash.get(_COMPLAINT, None)
     if complaint:
         reporter.write_line(complaint, red=True)

@@ -12,7 +12,8 @@ from pytest_fastr.gate.model import AbsoluteResult, MetricResult, ValidityNote, 
 from pytest_fastr.github.decision import decide
 from pytest_fastr.github.markdown import block, cell, code, html_code
 from pytest_fastr.github.page import page
-from pytest_fastr.report.result_reader import LoadLimit, LoadRun, ResultFile
+from pytest_fastr.report.load_reader import LoadLimit, LoadRun
+from pytest_fastr.report.result_reader import ResultFile
 from support.results import report_of, session_of
 
 EVIL = (

@@ -22,18 +22,29 @@ LAYERS = (
     ("mount",),
     ("load",),
     ("gate",),
+    ("history",),
     ("report",),
     ("github",),
     ("options", "state"),
     ("perf_load", "sources"),
     ("fixtures",),
-    ("github_command", "load_command", "routes_command", "selftest_command"),
+    (
+        "compare_command",
+        "export_command",
+        "github_command",
+        "history_command",
+        "load_command",
+        "routes_command",
+        "selftest_command",
+    ),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-# A child process forked from a running event loop leaves it; the private module is needed nowhere else.
+# A child process forked from a running event loop leaves it; the private module is needed nowhere else. SQLite comes
+# with the history's store, and applications are forked from pytest's process.
 IMPORTS_INSIDE_FUNCTIONS = {
+    ("history/keep.py", "pytest_fastr.history.store"),
     ("mount/process.py", "asyncio"),
     ("mount/lanes.py", "fastapi"),
     ("mount/lanes.py", "pytest_fastr.web"),

@@ -176,6 +176,8 @@ def _without_comparison(
         verdict=verdict,
         smallest_detectable=None,
         notes=notes,
+        log_ratio=None if estimate is None else estimate.ratio.log_ratio,
+        log_ratio_se=None if estimate is None else estimate.ratio.se,
     )
 
 
@@ -202,6 +204,8 @@ def _judged(metric: str, estimate: Estimate, basis: Basis, rules: Rules, gated: 
         verdict=Verdict(judged.verdict) if gated else None,
         smallest_detectable=judged.smallest_detectable,
         notes=tuple(notes),
+        log_ratio=estimate.ratio.log_ratio,
+        log_ratio_se=estimate.ratio.se,
     )
     return result, judged.chance_of_red
 

@@ -118,6 +118,10 @@ class MetricResult:
     smallest_detectable: float | None = None
     """The smallest change that this run could have seen, as a positive fraction."""
     notes: tuple[str, ...] = ()
+    log_ratio: float | None = None
+    """ln(candidate / other side) as this run measured it; in `stored` mode the other side is the reference app."""
+    log_ratio_se: float | None = None
+    """Its standard error within this run."""
 
     @property
     def worsening(self) -> float | None:

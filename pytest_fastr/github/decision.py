@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_fastr.gate.model import TestReport, Verdict, severity, worst
-from pytest_fastr.report.result_reader import LoadRun, ResultFile
+from pytest_fastr.report.load_reader import LoadRun
+from pytest_fastr.report.result_reader import ResultFile
 
 FailOn = Literal["regressed", "inconclusive", "never"]
 Conclusion = Literal["success", "failure", "neutral"]

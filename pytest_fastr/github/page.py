@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from pytest_fastr.gate.model import MetricResult, TestReport, Verdict, severity
 from pytest_fastr.github.decision import Decision
 from pytest_fastr.github.markdown import block, cell, code, folded, html_code, size
+from pytest_fastr.report.load_reader import LoadRun
 from pytest_fastr.report.paragraph import paragraph
 from pytest_fastr.report.quantity import interval_text, percent_text, rate_text, time_text
-from pytest_fastr.report.result_reader import LoadRun, ResultFile
+from pytest_fastr.report.result_reader import ResultFile
 from pytest_fastr.report.terminal import smallest_detectable, worst_metric
 
 SUMMARY_LIMIT = 1024 * 1024

@@ -169,6 +169,8 @@ class LoadReport:
     seconds: tuple[tuple[int, int, int, int], ...]
     """Of each second: good answers, and p50, p99 and maximum of their response times in nanoseconds."""
     notes: tuple[Note, ...] = ()
+    users: int | None = None
+    """Users of the closed loop, the most there were; None: an open loop."""
 
     @property
     def ok(self) -> int:
@@ -241,6 +243,7 @@ def report_of(
         ),
         bins=tuple(result.bins),
         seconds=tuple(result.seconds),
+        users=None if isinstance(shape, Open) else shape.users,
     )
 
 

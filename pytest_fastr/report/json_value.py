@@ -12,6 +12,8 @@ from pytest_fastr.errors import ResultError
 
 _MOST_TEXT = 200_000
 _MOST_COUNT = 2**63
+NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,79}"
+"""What a short name of ours looks like: a metric, a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class JsonValue:
         if name not in self.value:
             JsonValue(None, place, self.document).refuse("is missing")
         return JsonValue(self.value[name], place, self.document)
+
+    def optional(self, name: str) -> JsonValue:
+        """A member that files of earlier versions lack: null where it is not there."""
+        if isinstance(self.value, dict) and name not in self.value:
+            return JsonValue(None, f"{self.place}.{name}", self.document)
+        return self.member(name)
 
     def items(self, most: int) -> list[JsonValue]:
         """The items of a list."""
@@ -100,3 +108,8 @@ class JsonValue:
         if not math.isfinite(number):
             self.refuse("is no finite number")
         return number
+
+
+def texts_of(value: JsonValue) -> tuple[str, ...]:
+    """The texts of a list."""
+    return tuple(one.text() for one in value.items(1000))

@@ -36,6 +36,7 @@ def load_document(report: LoadReport, limits: Sequence[LimitResult] = ()) -> dic
         "scenario": report.scenario,
         "shape": report.shape,
         "open_loop": report.is_open,
+        "users": report.users,
         "transport": report.transport,
         "duration_s": report.duration_s,
         "requests": report.requests,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
+from typing import TextIO
 
 from pytest_fastr.errors import ReportError
 from pytest_fastr.gate.atomic_file import replace_file
@@ -45,3 +47,15 @@ def why_unwritable(path: Path) -> str | None:
     if target.exists() and not stat.S_ISREG(os.stat(target).st_mode):
         return None
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
+
+
+def print_text(text: str) -> None:
+    """Writes to standard output, whatever characters it can show. Raises OSError."""
+    encoding = sys.stdout.encoding or "utf-8"
+    # Line ends stay as they are: those of CSV are part of the format.
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def is_ascii_only(stream: TextIO) -> bool:
+    """Whether the stream may show no more than ASCII."""
+    return "utf" not in (stream.encoding or "").lower()

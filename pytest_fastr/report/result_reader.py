@@ -16,54 +16,26 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_fastr.errors import ResultError
+from pytest_fastr.gate.baseline import LANES
 from pytest_fastr.gate.model import (
     AbsoluteResult,
+    LaneResult,
     MetricResult,
     SessionReport,
     TestReport,
-    ValidityNote,
     Verdict,
     worst,
 )
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
-from pytest_fastr.report.json_value import JsonValue
+from pytest_fastr.report.json_value import NAME, JsonValue, texts_of
+from pytest_fastr.report.load_json import SCHEMA_VERSION as LOAD_SCHEMA_VERSION
+from pytest_fastr.report.load_reader import LoadRun, load_run_of, notes_of
 from pytest_fastr.report.result_file import SCHEMA_VERSION
 
 MOST_BYTES = 32 * 1024 * 1024
 """A session of thousands of tests has a few megabytes."""
 _MOST_TESTS = 20_000
-_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,79}"
 _FILE = r"[^\x00-\x1f\x7f]{1,1000}"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLimit:
-    """A limit of a load run. ``kept`` is None where too little was seen to tell."""
-
-    text: str
-    kept: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class LoadRun:
-    """What a report says of one run of `perf_load`."""
-
-    nodeid: str
-    requests: int
-    rps: float | None
-    p50_us: float | None
-    p99_us: float | None
-    limits: tuple[LoadLimit, ...]
-    validity: tuple[ValidityNote, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Of its limits: a load run has no baseline."""
-        if any(note.level == "void" for note in self.validity):
-            return Verdict.INVALID
-        if any(limit.kept is False for limit in self.limits):
-            return Verdict.REGRESSED
-        return Verdict.INCONCLUSIVE if any(limit.kept is None for limit in self.limits) else Verdict.EQUIVALENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +51,28 @@ def read_result(path: Path) -> ResultFile:
     return parse_result(_bytes_of(path), str(path))
 
 
+def read_result_or_load(path: Path) -> ResultFile | LoadRun:
+    """Reads a result file, or what ``pytest-fastr load --json`` has written. Raises ResultError as `read_result`."""
+    document = _root(_bytes_of(path), str(path))
+    if "tests" in document.members() or "response_time_us" not in document.members():
+        return _result_of(document)
+    _require_schema(document, LOAD_SCHEMA_VERSION)
+    return load_run_of(document, document.member("scenario").text(10_000))
+
+
 def parse_result(content: bytes, name: str) -> ResultFile:
     """The result in these bytes. ``name`` is what a refusal calls them."""
+    return _result_of(_root(content, name))
+
+
+def _root(content: bytes, name: str) -> JsonValue:
     if not content.strip():
         raise ResultError(f"the result file {name} is empty: the run that should have written it was cut short")
-    document = JsonValue(_document(content, name), "the document", name)
-    _require_schema(document, name)
+    return JsonValue(_document(content, name), "the document", name)
+
+
+def _result_of(document: JsonValue) -> ResultFile:
+    _require_schema(document, SCHEMA_VERSION)
     tests = document.member("tests").items(_MOST_TESTS)
     loads = document.member("loads").items(_MOST_TESTS)
     against = document.member("against")
@@ -96,9 +84,9 @@ def parse_result(content: bytes, name: str) -> ResultFile:
         versions={key: value.text(200) for key, value in document.member("versions").members().items()},
         command=document.member("command").text(),
         against=None if against.value is None else against.text(1000),
-        changes=_texts(document.member("changes")),
+        changes=texts_of(document.member("changes")),
     )
-    runs = tuple(_load_run(one) for one in loads)
+    runs = tuple(load_run_of(one) for one in loads)
     _require_agreement(document.member("verdict"), session, runs)
     return ResultFile(session, runs)
 
@@ -135,14 +123,14 @@ def _document(content: bytes, name: str) -> object:
     return value
 
 
-def _require_schema(document: JsonValue, name: str) -> None:
+def _require_schema(document: JsonValue, known: int) -> None:
     version = document.members().get("schema_version")
     number = None if version is None else version.value
-    if type(number) is not int or number != SCHEMA_VERSION:
+    if type(number) is not int or number != known:
         # Only a small whole number is repeated: the rest may be anything.
         said = number if type(number) is int and 0 <= number < 1000 else "none that is known"
         raise ResultError(
-            f"the result file {name} has schema version {said}, and this pytest-fastr reads {SCHEMA_VERSION}: "
+            f"the result file {document.document} has schema version {said}, and this pytest-fastr reads {known}: "
             "measure and report with the same version"
         )
 
@@ -163,7 +151,7 @@ def _test(test: JsonValue) -> TestReport:
         verdict=_verdict(test.member("verdict")),
         requests=test.member("requests").count(),
         errors={key: value.count() for key, value in test.member("errors").members().items()},
-        validity=_notes(test.member("validity")),
+        validity=notes_of(test.member("validity")),
         metrics=_metrics(test.member("metrics")),
         load={key: value.value for key, value in test.member("load").members().items()},
         rps=test.member("rps").number(),
@@ -177,7 +165,8 @@ def _test(test: JsonValue) -> TestReport:
         mode=test.member("mode").one_of("stored", "paired", "equal", "none"),
         against=test.member("against").text(1000),
         absolute=tuple(_absolute(one) for one in test.member("absolute").items(100)),
-        where=_texts(test.member("where")),
+        lane=_lane(test.optional("lane")),
+        where=texts_of(test.member("where")),
     )
 
 
@@ -193,7 +182,7 @@ def _metric(metric: JsonValue) -> MetricResult:
     verdict = metric.member("verdict")
     direction = metric.member("direction").one_of("lower", "higher")
     return MetricResult(
-        name=metric.member("name").matching(_NAME),
+        name=metric.member("name").matching(NAME),
         unit=metric.member("unit").text(40),
         direction="lower" if direction == "lower" else "higher",
         baseline=metric.member("baseline").number(),
@@ -204,14 +193,16 @@ def _metric(metric: JsonValue) -> MetricResult:
         limit=metric.member("limit").number(),
         verdict=None if verdict.value is None else _verdict(verdict),
         smallest_detectable=metric.member("smallest_detectable").number(),
-        notes=_texts(metric.member("notes")),
+        notes=texts_of(metric.member("notes")),
+        log_ratio=metric.optional("log_ratio").number(),
+        log_ratio_se=metric.optional("log_ratio_se").number(),
     )
 
 
 def _absolute(one: JsonValue) -> AbsoluteResult:
     return AbsoluteResult(
         limit=one.member("limit").text(200),
-        metric=one.member("metric").matching(_NAME),
+        metric=one.member("metric").matching(NAME),
         value=one.member("value").number(),
         verdict=_verdict(one.member("verdict")),
         at_most=one.member("at_most").truth(),
@@ -219,32 +210,17 @@ def _absolute(one: JsonValue) -> AbsoluteResult:
     )
 
 
-def _notes(notes: JsonValue) -> tuple[ValidityNote, ...]:
-    return tuple(
-        ValidityNote(
-            level="void" if note.member("level").one_of("void", "warn") == "void" else "warn",
-            code=note.member("code").matching(_NAME),
-            message=note.member("message").text(),
-        )
-        for note in notes.items(1000)
-    )
-
-
-def _load_run(run: JsonValue) -> LoadRun:
-    times = run.member("response_time_us").members()
-    p50, p99 = times.get("p50"), times.get("p99")
-    limits = []
-    for limit in run.member("limits").items(100):
-        kept = limit.member("kept")
-        limits.append(LoadLimit(limit.member("limit").text(200), None if kept.value is None else kept.truth()))
-    return LoadRun(
-        nodeid=run.member("nodeid").text(10_000),
-        requests=run.member("requests").count(),
-        rps=run.member("rps").number(),
-        p50_us=None if p50 is None else p50.number(),
-        p99_us=None if p99 is None else p99.number(),
-        limits=tuple(limits),
-        validity=_notes(run.member("validity")),
+def _lane(lane: JsonValue) -> LaneResult | None:
+    if lane.value is None:
+        return None
+    baseline, verdict = lane.member("baseline"), lane.member("verdict")
+    return LaneResult(
+        route=lane.member("route").text(2000),
+        lane=lane.member("lane").one_of(*LANES),
+        reasons=texts_of(lane.member("reasons")),
+        baseline=None if baseline.value is None else baseline.one_of(*LANES),
+        verdict=None if verdict.value is None else _verdict(verdict),
+        message=lane.member("message").text(),
     )
 
 
@@ -266,7 +242,7 @@ def _profile(profile: JsonValue) -> HardwareProfile:
             system=key.member("system").text(100),
             implementation=key.member("implementation").text(100),
             python=key.member("python").text(100),
-            build_flags=tuple(flag.matching(_NAME) for flag in key.member("build_flags").items(20)),
+            build_flags=tuple(flag.matching(NAME) for flag in key.member("build_flags").items(20)),
             protocol=key.member("protocol").count(),
             reference=key.member("reference").count(),
         ),
@@ -283,7 +259,3 @@ def _profile(profile: JsonValue) -> HardwareProfile:
 
 def _verdict(value: JsonValue) -> Verdict:
     return Verdict(value.one_of(*(verdict.value for verdict in Verdict)))
-
-
-def _texts(value: JsonValue) -> tuple[str, ...]:
-    return tuple(one.text() for one in value.items(1000))

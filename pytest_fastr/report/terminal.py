@@ -45,7 +45,7 @@ _MIN_NAME = 24
 _MIN_COMPACT_NAME = 18
 _MIN_WARNED_NAME = 30
 _GAP = 2
-_STYLES = {
+STYLES = {
     Verdict.REGRESSED: "bold red",
     Verdict.INVALID: "bold red",
     Verdict.NEW: "cyan",
@@ -72,8 +72,8 @@ def render(report: SessionReport, width: int, color: bool, ascii_only: bool = Fa
         parts += [*_table([_row(test, page, told) for test in told.tests], page), *_warnings(told, page), Text("")]
     if verbosity > 0:
         parts += [*_details(report, page), Text("")]
-    parts += page.packed(list(_summary(report)), _STYLES[worst(test.verdict for test in report.tests)])
-    return _printed(parts, page.width, color)
+    parts += page.packed(list(_summary(report)), STYLES[worst(test.verdict for test in report.tests)])
+    return printed(parts, page.width, color)
 
 
 def worst_metric(test: TestReport) -> MetricResult | None:
@@ -211,7 +211,7 @@ def _built(
         table.add_row(
             name,
             *(Text(cells[index]) for cells in columns.values()),
-            Text(str(row.verdict), style=_STYLES[row.verdict]),
+            Text(str(row.verdict), style=STYLES[row.verdict]),
         )
     return table
 
@@ -220,7 +220,7 @@ def _list(rows: Sequence[_Row], page: Page) -> Iterator[Text]:
     """For a terminal too narrow for columns: a value a line."""
     for row in rows:
         yield Text(page.cut(row.nodeid.rpartition("::")[2], page.width))
-        yield Text(f"  {row.verdict}", style=_STYLES[row.verdict])
+        yield Text(f"  {row.verdict}", style=STYLES[row.verdict])
         for line in (row.change, row.interval, f"CPU {row.cpu}"):
             if line not in ("", "-"):
                 yield Text(page.cut(f"  {line}", page.width))
@@ -264,7 +264,7 @@ def _warnings(report: SessionReport, page: Page) -> list[Text]:
             for note in test.validity
         ]
         if test.lane is not None and test.lane.message:
-            said.append((test.lane.message, _STYLES[test.lane.verdict] if test.lane.verdict else "yellow"))
+            said.append((test.lane.message, STYLES[test.lane.verdict] if test.lane.verdict else "yellow"))
         errors = errors_text(test.errors, test.requests)
         if errors:
             said.append((errors, "red"))
@@ -286,7 +286,7 @@ def _details(report: SessionReport, page: Page) -> Iterator[Text]:
     for test in report.tests:
         yield from page.wrapped(page.text(test_title(test, report)), "bold", indent=2)
         for metric in test.metrics.values():
-            style = _STYLES[metric.verdict] if metric.verdict is not None else "dim"
+            style = STYLES[metric.verdict] if metric.verdict is not None else "dim"
             yield from page.wrapped(f"- {page.text(metric_words(metric))}", style, indent=2)
 
 
@@ -317,7 +317,7 @@ def _cell_width(cell: str) -> int:
     return max((cell_len(line) for line in cell.split("\n")), default=0)
 
 
-def _printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:
+def printed(parts: Sequence[RenderableType], width: int, color: bool) -> str:
     """What rich prints. The environment is left out: the caller has decided about color and width."""
     stream = io.StringIO()
     console = Console(

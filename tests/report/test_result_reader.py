@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr.errors import ResultError
-from pytest_fastr.gate.model import AbsoluteResult, ValidityNote, Verdict
+from pytest_fastr.gate.model import AbsoluteResult, LaneResult, ValidityNote, Verdict
 from pytest_fastr.github.annotations import annotations_of
 from pytest_fastr.github.decision import decide
 from pytest_fastr.github.page import page
@@ -29,6 +29,7 @@ FULL = report_of(
     where=("shop.py:f +3 us",),
     confirmed=True,
     load={"users": 20, "rate": 500.0},
+    lane=LaneResult("GET /a", "asgi", ("a middleware",), "typed", Verdict.REGRESSED, "GET /a left its lane"),
 )
 LOAD = {
     "nodeid": "t.py::test_load",
@@ -78,6 +79,13 @@ def test_load_runs_are_judged_by_their_limits() -> None:
     ):
         (run,) = parsed(document({**LOAD, "limits": limits, "validity": notes})).loads
         assert run.verdict is verdict
+
+
+def test_what_is_only_said_of_a_load_run_is_no_doubt_about_it() -> None:
+    said = {"level": "info", "code": "closed-loop", "message": "the tail is not what users at a rate would see"}
+    (run,) = parsed(document({**LOAD, "limits": [], "validity": [said]})).loads
+    assert run.validity == ()
+    assert run.verdict is Verdict.EQUIVALENT
 
 
 def test_members_that_are_not_known_are_passed_over() -> None:
