@@ -13,8 +13,8 @@ from pathlib import Path
 from pytest_fastr import _native
 from pytest_fastr.errors import BaselineError
 from pytest_fastr.gate.atomic_file import only_writer, replace_file
-from pytest_fastr.gate.baseline import EQUALS_FILE
 from pytest_fastr.gate.profile import PROTOCOL_VERSION
+from pytest_fastr.gate.profile_folder import EQUALS_FILE
 
 SCHEMA_VERSION = 1
 MOST_SESSIONS = 50

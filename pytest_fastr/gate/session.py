@@ -13,7 +13,7 @@ from pytest_fastr.config import LanesKind
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate import absolute
 from pytest_fastr.gate.against import Against
-from pytest_fastr.gate.baseline import BaselineStore, Era
+from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.budget import Budget
 from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
@@ -37,6 +37,7 @@ from pytest_fastr.gate.model import (
 )
 from pytest_fastr.gate.profile import HardwareProfile
 from pytest_fastr.gate.ref import current_commit
+from pytest_fastr.gate.stored_test import Era
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import failures

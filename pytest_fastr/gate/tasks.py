@@ -12,13 +12,14 @@ from pytest_fastr.config import Limits
 from pytest_fastr.errors import MeasurementError, MountError
 from pytest_fastr.gate import urls
 from pytest_fastr.gate.against import Against
-from pytest_fastr.gate.baseline import BaselineStore, StoredTest
+from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.basis import Basis, Direct, Mode, Stored
 from pytest_fastr.gate.compare import UNITS
 from pytest_fastr.gate.epochs import AppSource, EpochPool
 from pytest_fastr.gate.equals import Equals
 from pytest_fastr.gate.measure import REFERENCE_SIDE, LoadShape, Pair, Side, ask_once, refuse_other_code
 from pytest_fastr.gate.model import ValidityNote
+from pytest_fastr.gate.stored_test import StoredTest
 from pytest_fastr.load import RequestSpec
 
 WantedMode = Literal["paired", "stored", "both"]
