@@ -7,15 +7,28 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pytest_fastr import github_command, load_command, routes_command, selftest_command, serve
-from pytest_fastr.errors import ConfigError, FastrError, LoadError, ResultError
+from pytest_fastr import baseline_command, github_command, load_command, routes_command, selftest_command, serve
+from pytest_fastr.errors import BaselineError, ConfigError, FastrError, LoadError, RefError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is for who asks for it."""
+    """Says what is wrong in one line; the usage is for who asks for it.
+
+    A command with a default for ``pytest_args`` leaves to pytest what it does not know, and all that stands behind
+    ``--``.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.get_default("pytest_args") is None:
+            return super().parse_known_args(args, namespace)
+        given = list(args)
+        cut = given.index("--") if "--" in given else len(given)
+        found, rest = super().parse_known_args(given[:cut], namespace)
+        found.pytest_args = [*rest, *given[cut + 1 :]]
+        return found, []
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -43,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     routes.set_defaults(run=routes_command.run)
     github = commands.add_parser("github", help="report a result on GitHub: summary, annotations, check run, comment")
     github_command.add_arguments(github)
+    baseline = commands.add_parser("baseline", help="update, show, compare, prune and import stored baselines")
+    baseline_command.add_arguments(baseline)
     return made
 
 
@@ -52,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except (LoadError, ConfigError, ResultError) as error:
+    except (BaselineError, LoadError, ConfigError, RefError, ResultError) as error:
         print(f"pytest-fastr: {error}", file=sys.stderr)
         return 2
     except FastrError as error:

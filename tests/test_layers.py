@@ -17,7 +17,7 @@ LAYERS = (
     ("errors", "pool"),
     ("keys",),
     ("apps",),
-    ("config", "_native"),
+    ("config", "_native", "root_folder"),
     ("web",),
     ("mount",),
     ("load",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("options", "state"),
     ("perf_load", "sources"),
     ("fixtures",),
-    ("github_command", "load_command", "routes_command", "selftest_command"),
+    ("baseline_command", "github_command", "load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

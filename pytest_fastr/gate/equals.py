@@ -82,25 +82,34 @@ class EqualsStore:
             return Equals()
         except (OSError, UnicodeDecodeError) as error:
             raise BaselineError(f"cannot read {self.path}: {error}; mend or remove it") from error
-        try:
-            return _read(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise BaselineError(
-                f"{self.path} is not what `pytest --perf --perf-aa` writes ({error}); restore it from version control, "
-                "or delete it and measure anew"
-            ) from error
+        return read_equals(text, self.path)
 
-    def append(self, session: EqualsSession) -> None:
-        """Adds a session. Raises BaselineError."""
+    def append(self, *sessions: EqualsSession) -> int:
+        """Adds those of the sessions that are not there, by their dates. How many. Raises BaselineError."""
         try:
             with only_writer(self.path.parent):
-                sessions = (*self.load().sessions, session)[-MOST_SESSIONS:]
-                replace_file(self.path, _written(sessions))
+                before = self.load().sessions
+                added = [one for one in sessions if one not in before]
+                if added:
+                    by_date = sorted([*before, *added], key=lambda one: one.recorded)
+                    replace_file(self.path, _written(by_date[-MOST_SESSIONS:]))
+                return len(added)
         except OSError as error:
             raise BaselineError(
                 f"cannot write {self.path}: {error.strerror or error}; make it writable, or set `baselines` in "
                 "[tool.pytest-fastr] to another folder"
             ) from error
+
+
+def read_equals(text: str, where: Path | str) -> Equals:
+    """What a file holds. Raises BaselineError, which calls it ``where``, for one that is not understood."""
+    try:
+        return _read(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BaselineError(
+            f"{where} is not what `pytest --perf --perf-aa` writes ({error}); restore it from version control, "
+            "or delete it and measure anew"
+        ) from error
 
 
 def _written(sessions: Sequence[EqualsSession]) -> str:
