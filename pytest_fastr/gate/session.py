@@ -39,6 +39,7 @@ from pytest_fastr.gate.profile import HardwareProfile
 from pytest_fastr.gate.ref import current_commit
 from pytest_fastr.gate.stored_test import Era
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
+from pytest_fastr.gate.unknown_hardware import unknown_hardware
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import failures
 
@@ -87,10 +88,14 @@ class GateSession:
         # Read before anything is measured: a file that cannot be read must not cost minutes first.
         self.equals: Equals = self._equals_store.load()
         self._rootdir = rootdir
+        uses_stored = settings.mode != "paired" and not settings.equal and not settings.update
+        self._unknown_hardware = unknown_hardware(store.folder.parent, profile.slug) if uses_stored else None
         self._surroundings = Surroundings(
-            self.pool, store, self.equals, settings.mode, against, settings.equal, settings.update
-        )
-        comparisons = 2 if against is not None and settings.mode in (None, "both") else 1
+            self.pool, store, self.equals, settings.mode, against, settings.equal, settings.update,
+            self._unknown_hardware,
+        )  # fmt: skip
+        both = against is not None and settings.mode in (None, "both") and self._unknown_hardware is None
+        comparisons = 2 if both else 1
         self._comparisons = comparisons
         self._decider = Decider(
             self.pool,
@@ -170,7 +175,10 @@ class GateSession:
             versions=versions,
             command=command,
             against=None if self.against is None else self.against.title,
-            changes=() if self.against is None else self.against.changes,
+            changes=(
+                *(() if self.against is None else self.against.changes),
+                *(() if self._unknown_hardware is None else (self._unknown_hardware,)),
+            ),
         )
 
     def store_equals(self) -> None:

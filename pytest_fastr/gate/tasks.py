@@ -92,6 +92,8 @@ class Surroundings:
     against: Against | None
     equal: bool
     update: bool
+    unknown_hardware: str | None = None
+    """What is said where other hardware has baselines, and this one has none."""
 
     def tasks(self, measurement: Measurement) -> list[Task]:
         """The comparisons of a measurement, at least one. Raises MeasurementError, RefError, BaselineError."""
@@ -112,7 +114,8 @@ class Surroundings:
             task = self._stored(measurement, stored).said(ValidityNote("warn", "not-in-ref", missing))
             return [task if stored is not None else replace(task, mode="paired")]
         tasks = [self._paired(measurement, self.against)]
-        if self.mode == "both" or (self.mode is None and stored is not None):
+        # On hardware that no baseline is of, there is nothing to be measured for, and the report says so.
+        if stored is not None or (self.mode == "both" and self.unknown_hardware is None):
             tasks.append(self._stored(measurement, stored))
         return tasks
 

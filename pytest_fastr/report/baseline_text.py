@@ -58,7 +58,7 @@ def sessions_words(diff: TestDiff) -> str:
 
 
 def era_words(era: Era) -> str:
-    """``since 2026-01-31 at 3f2a9c1: sorted results``."""
+    """``since 2026-01-31 at commit 3f2a9c1: sorted results``."""
     return f"since {era.since[:10]}{_commit(era.commit)}: {era.reason or 'no reason given'}"
 
 
@@ -143,7 +143,10 @@ def _imported(one: Imported, width: int) -> Iterator[str]:
 
 
 def _merged(merged: Merged) -> Iterator[str]:
-    yield f"{counted(merged.came, 'session')} imported" if merged.came else "nothing imported"
+    if merged.came:
+        yield f"{counted(merged.came, 'session')} imported"
+    else:
+        yield "nothing imported" if merged.left_out else "nothing that is not here"
     if merged.left_out:
         yield f"{merged.left_out} left out"
     if merged.went:
@@ -151,7 +154,7 @@ def _merged(merged: Merged) -> Iterator[str]:
 
 
 def _commit(commit: str | None) -> str:
-    return f" at {commit[:_COMMIT_DIGITS]}" if commit else ""
+    return f" at commit {commit[:_COMMIT_DIGITS]}" if commit else ""
 
 
 def _columns(rows: Iterable[Sequence[str]], indent: str = _GAP) -> Iterator[str]:
