@@ -26,8 +26,6 @@ class Collected:
     """Node ids."""
     skipped: frozenset[str]
     """Node ids of modules and folders that were skipped as a whole: what is in them is not known."""
-    looked_in: frozenset[str]
-    """Files of stored tests that exist, and that pytest was told to look into."""
 
     def is_gone(self, nodeid: str) -> bool:
         """Whether there is no such test; what was not looked into is not gone."""
@@ -51,7 +49,7 @@ def collect(root: Path, nodeids: Collection[str]) -> Collected:
     if there:
         more, more_skipped = _ask(root, there, may_be_empty=True)
         tests, skipped = tests | more, skipped | more_skipped
-    return Collected(frozenset(tests), frozenset(skipped), frozenset(there))
+    return Collected(frozenset(tests), frozenset(skipped))
 
 
 def _ask(root: Path, files: Sequence[str], *, may_be_empty: bool = False) -> tuple[set[str], set[str]]:

@@ -53,12 +53,9 @@ def foreign_files(path: Path) -> list[FoundFile]:
 
 def ref_files(ref: str, root: Path, env: Mapping[str, str]) -> list[FoundFile]:
     """The files that the baselines folder ``root`` has at a git ref. Raises RefError."""
-    folder = next(parent for parent in (root, *root.parents) if parent.is_dir())
-    found = resolve_ref(ref, folder, env, asked="git ref")
-    try:
-        inside = PurePosixPath(root.resolve().relative_to(found.toplevel))
-    except ValueError as error:
-        raise RefError(f"{root} is outside of the repository {found.toplevel}, so no ref has it") from error
+    root = root.resolve()
+    found = resolve_ref(ref, next(one for one in (root, *root.parents) if one.is_dir()), env, asked="git ref")
+    inside = PurePosixPath(root.relative_to(found.toplevel))
     listed = _git(["ls-tree", "--full-tree", "-r", "-z", "-l", found.commit, "--", f"{inside}/"], found.toplevel, env)
     return _bounded(_in_tree(listed, inside, ref, found.toplevel, env))
 
