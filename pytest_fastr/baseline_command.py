@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import shutil
@@ -36,6 +37,7 @@ from pytest_fastr.report.baseline_text import (
     removals_text,
     show_text,
 )
+from pytest_fastr.report.quantity import printable
 from pytest_fastr.root_folder import root_folder
 
 INTERRUPTED = 130
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     update = command(
         "update", _update, "measure, and store what this hardware measures", allow_abbrev=False,
-        usage="%(prog)s [--sessions N] [--reason TEXT] [--baselines DIR] [pytest's arguments ...]",
+        usage="%(prog)s [--sessions N] [--reason TEXT] [--baselines DIR]\n         [pytest's arguments ...]",
     )  # fmt: skip
     update.set_defaults(pytest_args=())
     update.add_argument("--sessions", type=int, default=3, metavar="N", help="how often, each time anew (%(default)s)")
@@ -110,9 +112,9 @@ def _update(args: argparse.Namespace) -> int:
     ended = "was interrupted" if code == INTERRUPTED else f"failed with pytest's exit code {code}"
     print(f"\n{complete} of {counted(args.sessions, 'session')} complete" + (f"; the next one {ended}" if code else ""))
     stored = f"{counted(sum(counts), 'result')} of {counted(len(counts), 'test')}"
-    print(f"stored in {root}: {stored if counts else 'nothing'}")
+    _print(f"stored in {root}: {stored if counts else 'nothing'}")
     if diffs:
-        print(diff_text(diffs, _width()))
+        _print(diff_text(diffs, _width()))
     return code
 
 
@@ -153,28 +155,41 @@ def _show(args: argparse.Namespace) -> int:
     slugs = [one.slug for one in profiles]
     if args.profile is not None and args.profile not in slugs:
         raise ConfigError(f"--profile {args.profile}: {root} has no such profile{suggestion(args.profile, slugs)}")
+    everywhere = profiles
     if not args.all_profiles:
         profiles = tuple(one for one in profiles if one.slug == (args.profile or here))
     tests = {one.slug: [test for test in sorted(one.tests) if _is_named(test, args.nodeids)] for one in profiles}
-    known = sorted({test for one in profiles for test in one.tests})
     for nodeid in args.nodeids:
-        if not any(_is_named(test, [nodeid]) for test in known):
-            raise ConfigError(f"no baseline of {nodeid!r} is stored{suggestion(nodeid, known) if known else ''}")
+        _refuse_unknown(nodeid, profiles, everywhere)
     if args.json:
-        print(show_json(str(root), profiles, here, tests))
+        _print(show_json(str(root), profiles, here, tests))
     elif profiles:
-        print(show_text(profiles, here, tests, _width()))
+        _print(show_text(profiles, here, tests, _width()))
     else:
         others = f"; there are some for {', '.join(slugs)} (--all-profiles)" if slugs else ""
-        print(f"{root} has no baselines for this hardware ({here}){others}; `pytest-fastr baseline update` stores them")
+        _print(
+            f"{root} has no baselines for this hardware ({here}){others}; `pytest-fastr baseline update` stores them"
+        )
     return _said([problem for one in profiles for problem in one.damaged])
+
+
+def _refuse_unknown(nodeid: str, shown: Sequence[ProfileSnapshot], everywhere: Sequence[ProfileSnapshot]) -> None:
+    """Refuses a node id that names no test of the profiles that are shown."""
+    if any(_is_named(test, [nodeid]) for profile in shown for test in profile.tests):
+        return
+    others = [one.slug for one in everywhere if any(_is_named(test, [nodeid]) for test in one.tests)]
+    if others:
+        raise ConfigError(f"{nodeid!r} has a baseline for {', '.join(others)} only: give --profile or --all-profiles")
+    near = difflib.get_close_matches(nodeid, [test for profile in everywhere for test in profile.tests], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`pytest-fastr baseline show --all-profiles` has all that are"
+    raise ConfigError(f"no baseline of {nodeid!r} is stored; {hint}")
 
 
 def _diff(args: argparse.Namespace) -> int:
     root = _root(args)
     a = _state(args.a, root)
     b = _own(root) if args.b is None else _state(args.b, root)
-    print(diff_page(diff_of(a, b)) if args.markdown else diff_text(diff_of(a, b), _width()))
+    _print(diff_page(diff_of(a, b)) if args.markdown else diff_text(diff_of(a, b), _width()))
     return 0
 
 
@@ -190,13 +205,13 @@ def _prune(args: argparse.Namespace) -> int:
     if args.gone:
         nodeids = {nodeid for profile in profiles for nodeid in profile.tests}
         if nodeids:
-            removals += gone_tests(profiles, collect(_project(args), nodeids))
+            removals += gone_tests(profiles, collect(root_folder(Path.cwd()), nodeids))
     if not removals:
-        print(f"nothing to remove from {root}")
+        _print(f"nothing to remove from {root}")
         return 0
     left = [] if args.dry_run else remove(root, removals)
     done = [one for one in removals if one not in left]
-    print(removals_text(done, "would remove" if args.dry_run else "removed", _width()))
+    _print(removals_text(done, "would remove" if args.dry_run else "removed", _width()))
     return _said([f"{one.profile.slug} was updated meanwhile, and stays" for one in left], code=1)
 
 
@@ -211,7 +226,7 @@ def _import(args: argparse.Namespace) -> int:
         where = args.source if args.ref is None else f"git ref {args.ref}"
         raise BaselineError(f"{where} has no baselines: a folder with a profile.json for each hardware profile")
     imports = import_profiles(root, here, found)
-    print(import_text(imports, _width()))
+    _print(import_text(imports, _width()))
     return 0 if all(one.is_complete for one in imports) else 1
 
 
@@ -226,16 +241,12 @@ def _own(root: Path) -> tuple[ProfileSnapshot, ...]:
     return read_snapshots(own_files(root))
 
 
-def _project(args: argparse.Namespace, pytest_args: Sequence[str] = ()) -> Path:
-    return root_folder(Path.cwd(), pytest_args)
-
-
 def _root(args: argparse.Namespace, pytest_args: Sequence[str] = ()) -> Path:
     """The baselines folder, absolute."""
     if args.baselines is not None:
         folder: Path = Path.cwd() / args.baselines
     else:
-        project = _project(args, pytest_args)
+        project = root_folder(Path.cwd(), pytest_args)
         folder = project / load_config(project).baselines
     if folder.exists() and not folder.is_dir():
         raise BaselineError(f"{folder} is no folder; give --baselines another one")
@@ -258,8 +269,14 @@ def _age(text: str) -> timedelta:
 def _said(problems: Sequence[str], code: int = 2) -> int:
     """Prints what went wrong. Returns the exit code: 0 where nothing did."""
     for problem in problems:
-        print(f"pytest-fastr: {problem}", file=sys.stderr)
+        print(f"pytest-fastr: {printable(problem)}", file=sys.stderr)
     return code if problems else 0
+
+
+def _print(text: str) -> None:
+    """Prints the text, whatever the output can show of it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _width() -> int:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from pytest_fastr import baseline_command, github_command, load_command, routes_command, selftest_command, serve
 from pytest_fastr.errors import BaselineError, ConfigError, FastrError, LoadError, RefError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
+from pytest_fastr.report.quantity import printable
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,10 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
         sys.stdout.flush()
     except (BaselineError, LoadError, ConfigError, RefError, ResultError) as error:
-        print(f"pytest-fastr: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except FastrError as error:
-        print(f"pytest-fastr: {error}", file=sys.stderr)
+        _complain(error)
         return 1
     except KeyboardInterrupt:
         return load_command.INTERRUPTED
@@ -81,6 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pytest-fastr: cannot write the result: {error.strerror or error}", file=sys.stderr)
         return 2
     return code
+
+
+def _complain(error: FastrError) -> None:
+    """Says what was refused. It may quote a file, and a terminal must not act on that."""
+    text = "\n".join(map(printable, str(error).split("\n")))
+    print(f"pytest-fastr: {text}", file=sys.stderr)
 
 
 def _profile(args: argparse.Namespace) -> int:

@@ -94,6 +94,8 @@ def test_show_takes_profiles_and_parts_of_node_ids(project: Path, run: Run) -> N
         refused = run("show", wrong)
         assert (refused.code, refused.out) == (2, "")
         assert NODE in refused.err
+    only_there = store(project / "stored", [3], "t.py::test_there", OTHER)
+    assert OTHER.slug in run("show", "t.py", "--baselines", str(only_there)).err
     assert f"did you mean `{OTHER.slug}`" in run("show", "--profile", OTHER.slug[:-1]).err
 
 
@@ -144,6 +146,17 @@ def test_nothing_in_a_file_reaches_the_terminal_or_github_as_it_is(project: Path
         assert "@everyone" not in line or line.count("``") >= 2
     (row,) = (line for line in page.splitlines() if line.startswith("| ") and "everyone" in line)
     assert "\\x7c@everyone" in row
+
+
+def test_a_complaint_about_a_file_is_no_command_to_the_terminal(project: Path, run: Run) -> None:
+    evil(project / "stored")
+    for path in (project / "stored" / PROFILE.slug).glob("t.py.json"):
+        path.write_text(path.read_text().replace('"se": 0.004', '"se": -1'))
+    for args in (["show"], ["diff"], ["import", "stored"]):
+        complained = run(*args)
+        assert complained.code == 2
+        assert "negative" in complained.err
+        assert "\x1b" not in complained.err
 
 
 def test_a_page_has_no_more_than_github_takes_and_counts_the_rest() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,16 +84,25 @@ class EqualsStore:
             raise BaselineError(f"cannot read {self.path}: {error}; mend or remove it") from error
         return read_equals(text, self.path)
 
-    def append(self, *sessions: EqualsSession) -> int:
+    def append(self, session: EqualsSession) -> None:
+        """Adds a session. Raises BaselineError."""
+        self._change(lambda before: [*before, session])
+
+    def merge(self, sessions: Sequence[EqualsSession]) -> int:
         """Adds those of the sessions that are not there, by their dates. How many. Raises BaselineError."""
+        added: list[EqualsSession] = []
+
+        def by_date(before: Sequence[EqualsSession]) -> list[EqualsSession]:
+            added.extend(one for one in sessions if one not in before)
+            return sorted([*before, *added], key=lambda one: one.recorded) if added else list(before)
+
+        self._change(by_date)
+        return len(added)
+
+    def _change(self, edit: Callable[[Sequence[EqualsSession]], Sequence[EqualsSession]]) -> None:
         try:
             with only_writer(self.path.parent):
-                before = self.load().sessions
-                added = [one for one in sessions if one not in before]
-                if added:
-                    by_date = sorted([*before, *added], key=lambda one: one.recorded)
-                    replace_file(self.path, _written(by_date[-MOST_SESSIONS:]))
-                return len(added)
+                replace_file(self.path, _written(edit(self.load().sessions)[-MOST_SESSIONS:]))
         except OSError as error:
             raise BaselineError(
                 f"cannot write {self.path}: {error.strerror or error}; make it writable, or set `baselines` in "

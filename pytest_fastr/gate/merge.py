@@ -119,7 +119,7 @@ def _import(root: Path, profile: ProfileSnapshot, void: str) -> Imported:
 
         is_known = (folder.folder / PROFILE_FILE).exists()
         folder.change(path, edit, None if is_known else profile.profile)
-    equals = EqualsStore(folder.folder).append(*profile.equals.sessions) if profile.equals.sessions else 0
+    equals = EqualsStore(folder.folder).merge(profile.equals.sessions) if profile.equals.sessions else 0
     return Imported(profile.slug, tuple(sorted(done.items())), equals)
 
 

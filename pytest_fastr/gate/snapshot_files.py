@@ -44,6 +44,11 @@ def foreign_files(path: Path) -> list[FoundFile]:
         return _bounded(_in_folder(path.resolve(), path))
     if not path.exists():
         raise BaselineError(f"{path} does not exist; name the folder, or the zip file, to import")
+    # Its table of contents is read as a whole, so the file itself has a limit too.
+    if not path.is_file() or path.stat().st_size > MOST_FILE_BYTES:
+        raise BaselineError(
+            f"{path} is no zip file of at most {MOST_FILE_BYTES // 2**20} MiB; name the artifact itself"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             return _bounded(_in_zip(archive, path))

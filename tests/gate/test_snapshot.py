@@ -116,6 +116,8 @@ def test_what_is_no_zip_file_is_refused(tmp_path: Path, content: bytes) -> None:
         foreign_files(tmp_path / "a.zip")
     with pytest.raises(BaselineError, match="does not exist"):
         foreign_files(tmp_path / "b.zip")
+    with pytest.raises(BaselineError, match="is no zip file of at most 32 MiB"):
+        foreign_files(Path(os.devnull))
 
 
 def test_a_pipe_is_not_waited_for(theirs: Path) -> None:
