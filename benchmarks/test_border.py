@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_fastr import Server, _native
-from pytest_fastr.gate.baseline import BaselineStore, StoredMetric, StoredSession
+from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.profile import detect
+from pytest_fastr.gate.stored_test import StoredMetric, StoredSession
 from pytest_fastr.load import build_request
 from pytest_fastr.mount.runtime import Address
 

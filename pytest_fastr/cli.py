@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytest_fastr import (
+    baseline_command,
     compare_command,
     export_command,
     github_command,
@@ -19,12 +20,26 @@ from pytest_fastr import (
     selftest_command,
     serve,
 )
-from pytest_fastr.errors import ConfigError, FastrError, HistoryError, LoadError, ResultError
+from pytest_fastr.errors import BaselineError, ConfigError, FastrError, HistoryError, LoadError, RefError, ResultError
 from pytest_fastr.gate.profile import detect, render_profile
+from pytest_fastr.report.quantity import printable
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is for who asks for it."""
+    """Says what is wrong in one line; the usage is for who asks for it.
+
+    A command with a default for ``pytest_args`` leaves to pytest what it does not know, and all that stands behind
+    ``--``.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.get_default("pytest_args") is None:
+            return super().parse_known_args(args, namespace)
+        given = list(args)
+        cut = given.index("--") if "--" in given else len(given)
+        found, rest = super().parse_known_args(given[:cut], namespace)
+        found.pytest_args = [*rest, *given[cut + 1 :]]
+        return found, []
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -64,6 +79,8 @@ def parser() -> argparse.ArgumentParser:
     history.set_defaults(run=history_command.run)
     github = commands.add_parser("github", help="report a result on GitHub: summary, annotations, check run, comment")
     github_command.add_arguments(github)
+    baseline = commands.add_parser("baseline", help="update, show, compare, prune and import stored baselines")
+    baseline_command.add_arguments(baseline)
     return made
 
 
@@ -73,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
         sys.stdout.flush()
-    except (LoadError, ConfigError, HistoryError, ResultError) as error:
-        print(f"pytest-fastr: {error}", file=sys.stderr)
+    except (BaselineError, LoadError, ConfigError, HistoryError, RefError, ResultError) as error:
+        _complain(error)
         return 2
     except FastrError as error:
-        print(f"pytest-fastr: {error}", file=sys.stderr)
+        _complain(error)
         return 1
     except KeyboardInterrupt:
         return load_command.INTERRUPTED
@@ -87,6 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pytest-fastr: cannot write the result: {error.strerror or error}", file=sys.stderr)
         return 2
     return code
+
+
+def _complain(error: FastrError) -> None:
+    """Says what was refused. It may quote a file, and a terminal must not act on that."""
+    text = "\n".join(map(printable, str(error).split("\n")))
+    print(f"pytest-fastr: {text}", file=sys.stderr)
 
 
 def _profile(args: argparse.Namespace) -> int:

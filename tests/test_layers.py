@@ -17,7 +17,7 @@ LAYERS = (
     ("errors", "pool"),
     ("keys",),
     ("apps",),
-    ("config", "_native"),
+    ("config", "_native", "root_folder"),
     ("web",),
     ("mount",),
     ("load",),
@@ -29,6 +29,7 @@ LAYERS = (
     ("perf_load", "sources"),
     ("fixtures",),
     (
+        "baseline_command",
         "compare_command",
         "export_command",
         "github_command",

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 _SUFFIX = ".pytest-fastr-tmp"
@@ -44,16 +44,36 @@ def remove_leftovers(folder: Path) -> None:
 def only_writer(folder: Path) -> Iterator[None]:
     """Makes the folder, and excludes other writers of it. Not for use inside itself. Raises OSError.
 
-    The lock lies in the temporary folder, so that none is ever committed, and is never removed: who removes a lock can
-    let two in. It is one for all folders of a user, since writing takes milliseconds. Other users have locks of their
-    own; against those only the atomic replacement helps.
+    Two locks. The folder itself is locked, which leaves no file and holds between users, where the file system can lock
+    folders (NFS cannot). And one file for all folders of a user, in the temporary folder, so that none is ever
+    committed; it is never removed: who removes a lock can let two in. Where neither is shared (several users on NFS),
+    only the atomic replacement helps.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = Path(tempfile.gettempdir()) / f"pytest-fastr-{os.getuid()}.lock"
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
+    with ExitStack() as held:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        held.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held.callback(os.close, _locked_folder(folder))
         remove_leftovers(folder)
         yield
-    finally:
+
+
+def _locked_folder(folder: Path) -> int:
+    """A descriptor of the folder, which is made, and locked as far as that goes."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # removed at this moment
+        try:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Who waited for the lock may hold that of a folder which has been removed meanwhile.
+            if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pytest_fastr import _native
-from pytest_fastr.gate.baseline import StoredTest
+from pytest_fastr.gate.stored_test import StoredTest
 
 Mode = Literal["paired", "stored", "equal"]
 """``paired``: another git ref, measured in the same run. ``stored``: a baseline. ``equal``: the application itself."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pytest_fastr import _native
-from pytest_fastr.gate.baseline import StoredMetric, StoredSession
 from pytest_fastr.gate.basis import Basis
 from pytest_fastr.gate.measure import Samples, cpu_us_per_request
 from pytest_fastr.gate.model import MetricResult, Verdict
+from pytest_fastr.gate.stored_test import StoredMetric, StoredSession
 
 CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 400

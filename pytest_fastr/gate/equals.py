@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_fastr import _native
 from pytest_fastr.errors import BaselineError
 from pytest_fastr.gate.atomic_file import only_writer, replace_file
-from pytest_fastr.gate.baseline import EQUALS_FILE
 from pytest_fastr.gate.profile import PROTOCOL_VERSION
+from pytest_fastr.gate.profile_folder import EQUALS_FILE
 
 SCHEMA_VERSION = 1
 MOST_SESSIONS = 50
@@ -82,25 +82,43 @@ class EqualsStore:
             return Equals()
         except (OSError, UnicodeDecodeError) as error:
             raise BaselineError(f"cannot read {self.path}: {error}; mend or remove it") from error
-        try:
-            return _read(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise BaselineError(
-                f"{self.path} is not what `pytest --perf --perf-aa` writes ({error}); restore it from version control, "
-                "or delete it and measure anew"
-            ) from error
+        return read_equals(text, self.path)
 
     def append(self, session: EqualsSession) -> None:
         """Adds a session. Raises BaselineError."""
+        self._change(lambda before: [*before, session])
+
+    def merge(self, sessions: Sequence[EqualsSession]) -> int:
+        """Adds those of the sessions that are not there, by their dates. How many. Raises BaselineError."""
+        added: list[EqualsSession] = []
+
+        def by_date(before: Sequence[EqualsSession]) -> list[EqualsSession]:
+            added.extend(one for one in sessions if one not in before)
+            return sorted([*before, *added], key=lambda one: one.recorded) if added else list(before)
+
+        self._change(by_date)
+        return len(added)
+
+    def _change(self, edit: Callable[[Sequence[EqualsSession]], Sequence[EqualsSession]]) -> None:
         try:
             with only_writer(self.path.parent):
-                sessions = (*self.load().sessions, session)[-MOST_SESSIONS:]
-                replace_file(self.path, _written(sessions))
+                replace_file(self.path, _written(edit(self.load().sessions)[-MOST_SESSIONS:]))
         except OSError as error:
             raise BaselineError(
                 f"cannot write {self.path}: {error.strerror or error}; make it writable, or set `baselines` in "
                 "[tool.pytest-fastr] to another folder"
             ) from error
+
+
+def read_equals(text: str, where: Path | str) -> Equals:
+    """What a file holds. Raises BaselineError, which calls it ``where``, for one that is not understood."""
+    try:
+        return _read(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BaselineError(
+            f"{where} is not what `pytest --perf --perf-aa` writes ({error}); restore it from version control, "
+            "or delete it and measure anew"
+        ) from error
 
 
 def _written(sessions: Sequence[EqualsSession]) -> str:

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from pytest_fastr.apps import CommandApp, UrlApp
 from pytest_fastr.errors import FastrError
-from pytest_fastr.gate.baseline import LANES
 from pytest_fastr.gate.basis import Stored
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.measure import Side
 from pytest_fastr.gate.model import LaneResult, ValidityNote, Verdict
+from pytest_fastr.gate.stored_test import LANES
 from pytest_fastr.gate.tasks import Task
 from pytest_fastr.mount import AppRef, fork, spawn
 from pytest_fastr.mount.lane_table import LaneTable, RouteLane

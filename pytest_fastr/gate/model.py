@@ -235,4 +235,4 @@ class SessionReport:
     against: str | None = None
     """The other git ref, for a person; None: there was none."""
     changes: tuple[str, ...] = ()
-    """What differs between the two refs that a reader must know: sentences."""
+    """What a reader must know besides: what differs between the two refs, and which baselines there are: sentences."""

@@ -19,7 +19,6 @@ MERGE_BASE = "merge-base"
 """The word for the commit at which the work left the branch that it is meant for."""
 
 _READ_TIMEOUT_S = 120.0
-_OPTION = "--perf-against"
 
 # They tell git which repository it is in, and a hook has them set to the one it runs for.
 _REPOSITORY_VARIABLES = (
@@ -74,14 +73,15 @@ class GitAnswer:
         return self.err.strip().removeprefix("fatal: ") or f"exit code {self.code}"
 
 
-def resolve_ref(name: str, rootdir: Path, env: Mapping[str, str]) -> Ref:
+def resolve_ref(name: str, rootdir: Path, env: Mapping[str, str], asked: str = "--perf-against") -> Ref:
     """The commit that `name` means in the repository around `rootdir`: any git revision, or `merge-base`.
 
-    `env` is the environment: a CI names the pull request's target branch in it. Raises RefError.
+    `env` is the environment: a CI names the pull request's target branch in it. `asked` is what the name was given to.
+    Raises RefError.
     """
     if not name.strip() or name.startswith("-") or "\0" in name:
-        raise RefError(f"{_OPTION} {name!r} is no git ref; give it a branch, a tag, a commit or `{MERGE_BASE}`")
-    repository = _Repository(_toplevel(rootdir, env), env)
+        raise RefError(f"{asked} {name!r} is no git ref; give it a branch, a tag, a commit or `{MERGE_BASE}`")
+    repository = _Repository(_toplevel(rootdir, env, asked), env, asked)
     commit = repository.merge_base() if name == MERGE_BASE else repository.named(name)
     return Ref(name, commit, repository.toplevel)
 
@@ -121,7 +121,7 @@ def run_git(
         if not folder.is_dir():
             raise RefError(f"{folder} is no folder in which git can run") from error
         raise RefError(
-            f"{_OPTION} needs git, and it cannot be run ({error.strerror or error}); install git, or put it on PATH"
+            f"git is needed, and cannot be run ({error.strerror or error}); install git, or put it on PATH"
         ) from error
     return GitAnswer(done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
 
@@ -149,9 +149,10 @@ def without_repository(env: Mapping[str, str]) -> dict[str, str]:
 class _Repository:
     """Questions to the repository of a checkout."""
 
-    def __init__(self, toplevel: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, toplevel: Path, env: Mapping[str, str], asked: str) -> None:
         self.toplevel = toplevel
         self._env = env
+        self._asked = asked
 
     def named(self, name: str) -> str:
         """The commit of a revision, or of a remote's branch of this name."""
@@ -160,13 +161,13 @@ class _Repository:
             return commit
         kind = self._ask("cat-file", "-t", name)
         if kind in ("tree", "blob"):
-            raise RefError(f"{_OPTION} {name}: this is a {kind} and no commit; give it a branch, a tag or a commit")
+            raise RefError(f"{self._asked} {name}: this is a {kind} and no commit; give it a branch, a tag or a commit")
         self._refuse_empty()
         meant = self._suggestion(name)
         if self._is_shallow():
-            raise self._shallow(f"{_OPTION} {name}: this clone is shallow and does not have it{meant}")
+            raise self._shallow(f"{self._asked} {name}: this clone is shallow and does not have it{meant}")
         raise RefError(
-            f"{_OPTION} {name}: {self.toplevel} has no branch, tag or commit of this name"
+            f"{self._asked} {name}: {self.toplevel} has no branch, tag or commit of this name"
             f"{meant or '; fetch it, or give one that exists'}"
         )
 
@@ -175,7 +176,7 @@ class _Repository:
         head = self._commit("HEAD")
         if head is None:
             self._refuse_empty()
-            raise RefError(f"{MERGE_BASE} needs a HEAD with commits; commit first, or give {_OPTION} a branch")
+            raise RefError(f"{MERGE_BASE} needs a HEAD with commits; commit first, or give {self._asked} a branch")
         # A CI that builds a pull request as a merge has put the target's tip first.
         merged_into = self._first_parent_of_built(head)
         if merged_into is not None:
@@ -186,7 +187,7 @@ class _Repository:
             return base.partition("\n")[0]
         if self._is_shallow():
             raise self._shallow(f"{MERGE_BASE}: this clone is shallow and does not reach back to {what}")
-        raise RefError(f"{MERGE_BASE}: HEAD and {what} have no commit in common; give {_OPTION} another branch")
+        raise RefError(f"{MERGE_BASE}: HEAD and {what} have no commit in common; give {self._asked} another branch")
 
     def _target(self) -> tuple[str, str]:
         """The commit to find the merge base with, and what to call it."""
@@ -215,14 +216,14 @@ class _Repository:
             raise self._shallow(f"{MERGE_BASE}: this clone is shallow and has no default branch")
         raise RefError(
             f"{MERGE_BASE} needs a target branch, and neither the CI's environment nor the remote `origin` names one; "
-            f"give {_OPTION} a branch"
+            f"give {self._asked} a branch"
         )
 
     def _no_target(self, what: str) -> RefError:
         if self._is_shallow():
             return self._shallow(f"{MERGE_BASE}: this clone is shallow and does not have {what}")
         return RefError(
-            f"{MERGE_BASE} needs {what}, which this clone does not have; fetch it, or give {_OPTION} a branch"
+            f"{MERGE_BASE} needs {what}, which this clone does not have; fetch it, or give {self._asked} a branch"
         )
 
     def _first_parent_of_built(self, head: str) -> str | None:
@@ -255,7 +256,7 @@ class _Repository:
     def _refuse_empty(self) -> None:
         if not self._ask("rev-list", "--max-count=1", "--all"):
             raise RefError(
-                f"{_OPTION} needs something to compare with, and {self.toplevel} has no commits; commit first"
+                f"{self._asked} needs something to compare with, and {self.toplevel} has no commits; commit first"
             )
 
     def _suggestion(self, name: str) -> str:
@@ -279,18 +280,18 @@ class _Repository:
         )
 
 
-def _toplevel(rootdir: Path, env: Mapping[str, str]) -> Path:
+def _toplevel(rootdir: Path, env: Mapping[str, str], asked: str) -> Path:
     answer = run_git(["rev-parse", "--show-toplevel"], rootdir, env)
     if answer.code == 0 and answer.out.strip():
         return Path(answer.out.removesuffix("\n")).resolve()
     if "not a git repository" in answer.err:
-        raise RefError(f"{_OPTION} needs a git repository, and {rootdir} is in none; run pytest in a checkout")
+        raise RefError(f"{asked} needs a git repository, and {rootdir} is in none; run pytest in a checkout")
     if "must be run in a work tree" in answer.err:
         raise RefError(
-            f"{_OPTION} needs a checkout, and {rootdir} is in a repository without one; run pytest in a checkout"
+            f"{asked} needs a checkout, and {rootdir} is in a repository without one; run pytest in a checkout"
         )
     # Among these is that the repository is somebody else's, for which git names the remedy.
-    raise RefError(f"{_OPTION} cannot read the repository of {rootdir}, git says: {answer.complaint}")
+    raise RefError(f"{asked} cannot read the repository of {rootdir}, git says: {answer.complaint}")
 
 
 def _branch_in(variable: str, env: Mapping[str, str]) -> str:

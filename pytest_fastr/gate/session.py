@@ -13,7 +13,7 @@ from pytest_fastr.config import LanesKind
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate import absolute
 from pytest_fastr.gate.against import Against
-from pytest_fastr.gate.baseline import BaselineStore, Era
+from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.budget import Budget
 from pytest_fastr.gate.compare import Comparison, session_record
 from pytest_fastr.gate.decide import Decider, Decision
@@ -38,7 +38,9 @@ from pytest_fastr.gate.model import (
 from pytest_fastr.gate.profile import HardwareProfile
 from pytest_fastr.gate.progress import Moment, Show
 from pytest_fastr.gate.ref import current_commit
+from pytest_fastr.gate.stored_test import Era
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
+from pytest_fastr.gate.unknown_hardware import unknown_hardware
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import failures
 
@@ -87,10 +89,14 @@ class GateSession:
         # Read before anything is measured: a file that cannot be read must not cost minutes first.
         self.equals: Equals = self._equals_store.load()
         self._rootdir = rootdir
+        uses_stored = settings.mode != "paired" and not settings.equal and not settings.update
+        self._unknown_hardware = unknown_hardware(store.folder.parent, profile.slug) if uses_stored else None
         self._surroundings = Surroundings(
-            self.pool, store, self.equals, settings.mode, against, settings.equal, settings.update
-        )
-        comparisons = 2 if against is not None and settings.mode in (None, "both") else 1
+            self.pool, store, self.equals, settings.mode, against, settings.equal, settings.update,
+            self._unknown_hardware,
+        )  # fmt: skip
+        both = against is not None and settings.mode in (None, "both") and self._unknown_hardware is None
+        comparisons = 2 if both else 1
         self._comparisons = comparisons
         self._decider = Decider(
             self.pool,
@@ -171,7 +177,10 @@ class GateSession:
             versions=versions,
             command=command,
             against=None if self.against is None else self.against.title,
-            changes=() if self.against is None else self.against.changes,
+            changes=(
+                *(() if self.against is None else self.against.changes),
+                *(() if self._unknown_hardware is None else (self._unknown_hardware,)),
+            ),
         )
 
     def store_equals(self) -> None:

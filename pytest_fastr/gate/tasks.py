@@ -12,13 +12,14 @@ from pytest_fastr.config import Limits
 from pytest_fastr.errors import MeasurementError, MountError
 from pytest_fastr.gate import urls
 from pytest_fastr.gate.against import Against
-from pytest_fastr.gate.baseline import BaselineStore, StoredTest
+from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.basis import Basis, Direct, Mode, Stored
 from pytest_fastr.gate.compare import UNITS
 from pytest_fastr.gate.epochs import AppSource, EpochPool
 from pytest_fastr.gate.equals import Equals
 from pytest_fastr.gate.measure import REFERENCE_SIDE, LoadShape, Pair, Side, ask_once, refuse_other_code
 from pytest_fastr.gate.model import ValidityNote
+from pytest_fastr.gate.stored_test import StoredTest
 from pytest_fastr.load import RequestSpec
 
 WantedMode = Literal["paired", "stored", "both"]
@@ -91,6 +92,8 @@ class Surroundings:
     against: Against | None
     equal: bool
     update: bool
+    unknown_hardware: str | None = None
+    """What is said where other hardware has baselines, and this one has none."""
 
     def tasks(self, measurement: Measurement) -> list[Task]:
         """The comparisons of a measurement, at least one. Raises MeasurementError, RefError, BaselineError."""
@@ -111,7 +114,8 @@ class Surroundings:
             task = self._stored(measurement, stored).said(ValidityNote("warn", "not-in-ref", missing))
             return [task if stored is not None else replace(task, mode="paired")]
         tasks = [self._paired(measurement, self.against)]
-        if self.mode == "both" or (self.mode is None and stored is not None):
+        # On hardware that no baseline is of, there is nothing to be measured for, and the report says so.
+        if stored is not None or (self.mode == "both" and self.unknown_hardware is None):
             tasks.append(self._stored(measurement, stored))
         return tasks
 

@@ -68,7 +68,7 @@ def _head(result: ResultFile, decision: Decision, notes: Sequence[str]) -> str:
     changes = result.session.changes
     lines += [f"* {code(change, 300)}" for change in changes[:20]]
     if len(changes) > 20:
-        lines.append(f"* {len(changes) - 20} more differences between the two refs are in the result file.")
+        lines.append(f"* {len(changes) - 20} more things to know are in the result file.")
     return "\n".join(lines)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from pytest_fastr.errors import BaselineError
-from pytest_fastr.gate.baseline import MAX_SESSIONS, Appended, BaselineStore, StoredMetric, StoredSession
+from pytest_fastr.gate.baseline import Appended, BaselineStore
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
+from pytest_fastr.gate.stored_test import MAX_SESSIONS, StoredMetric, StoredSession
 
 KEY = ProfileKey("Intel", "Xeon", "family 6", 2, "x86_64", "linux", "cpython", "3.11", ())
 PROFILE = HardwareProfile(KEY, Surroundings("6.1", None, None, "3.11.7", "0.1.0", None))
@@ -367,7 +368,8 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 from pytest_fastr.gate import atomic_file
-from pytest_fastr.gate.baseline import BaselineStore, StoredMetric, StoredSession
+from pytest_fastr.gate.baseline import BaselineStore
+from pytest_fastr.gate.stored_test import StoredMetric, StoredSession
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
 
 root, name, count, dies = sys.argv[1:]

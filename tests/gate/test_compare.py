@@ -8,10 +8,10 @@ import pytest
 
 from pytest_fastr import _native
 from pytest_fastr.config import DEFAULT_LIMITS
-from pytest_fastr.gate.baseline import StoredMetric, StoredSession, StoredTest
 from pytest_fastr.gate.basis import Direct, Stored
 from pytest_fastr.gate.compare import Estimate, Rules, compare, session_record
 from pytest_fastr.gate.model import Verdict
+from pytest_fastr.gate.stored_test import StoredMetric, StoredSession, StoredTest
 
 RULES = Rules(
     limits=DEFAULT_LIMITS, gated=("cpu", "throughput", "p99"), false_alarm=0.001, most_epochs=24, last_false_alarm=0.001

@@ -10,12 +10,12 @@ import pytest
 
 from pytest_fastr.errors import StartupError
 from pytest_fastr.gate import lanes
-from pytest_fastr.gate.baseline import StoredTest
 from pytest_fastr.gate.basis import Basis, Direct, Stored
 from pytest_fastr.gate.epochs import AppSource
 from pytest_fastr.gate.lanes import Lanes, compared
 from pytest_fastr.gate.measure import LoadShape, Pair, Side
 from pytest_fastr.gate.model import Verdict
+from pytest_fastr.gate.stored_test import StoredTest
 from pytest_fastr.gate.tasks import Task
 from pytest_fastr.load import build_request
 from pytest_fastr.mount import AppRef, Launch, ServeOptions

@@ -116,7 +116,7 @@ def _changes(report: SessionReport) -> Markup | None:
     if not report.changes:
         return None
     listed = tag("ul", [tag("li", change) for change in report.changes])
-    return tag("div", tag("h3", "What differs between the two refs besides the app"), listed, class_="callout warn")
+    return tag("div", tag("h3", "What to know besides the app"), listed, class_="callout warn")
 
 
 def _table(entries: Sequence[Entry]) -> Markup:
