@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_fastr.errors import ResultError
-from pytest_fastr.gate.baseline import LANES
 from pytest_fastr.gate.model import (
     AbsoluteResult,
     LaneResult,
@@ -27,6 +26,7 @@ from pytest_fastr.gate.model import (
     worst,
 )
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
+from pytest_fastr.gate.stored_test import LANES
 from pytest_fastr.report.json_value import NAME, JsonValue, texts_of
 from pytest_fastr.report.load_json import SCHEMA_VERSION as LOAD_SCHEMA_VERSION
 from pytest_fastr.report.load_reader import LoadRun, load_run_of, notes_of
