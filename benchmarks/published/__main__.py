@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,8 +21,8 @@ from pathlib import Path
 
 from measuring.environments import Environments, Missing
 from measuring.generators import Span
-from measuring.processes import cores
-from measuring.records import read
+from measuring.processes import Cores, cores
+from measuring.records import append, read
 from measuring.rounds import CACHE, Plan, Setting, end_on_signals, measure, say
 
 from pytest_fastr.errors import FastrError
@@ -125,12 +126,22 @@ def run(args: argparse.Namespace) -> int:
             setting = replace(setting, others=() if served.pid is None else (served.pid,), secret=served.url)
             options["database"] = served.version
         whole_run = measure(plan, setting, options)
+        if served is not None and whole_run:
+            add_steps(environments, served.url, place, records)
     summary = summarised(whole, read(records), seconds, place.name)
     for line in progress(summary):
         print(line)
     written = [write_summary(summary, args.results), *write_page(args.results, args.page)]
     say(f"written: {', '.join(str(path) for path in written)}")
     return 0 if whole_run else 130
+
+
+def add_steps(environments: Environments, url: str, place: Cores, records: Path) -> None:
+    """Records what the steps of our answer cost, where that can be told."""
+    try:
+        append(records, database.where(environments, url, place.servers))
+    except (Missing, ValueError, OSError, subprocess.TimeoutExpired) as error:
+        say(f"where the time goes is left out: {str(error).replace(url, 'DATABASE')}")
 
 
 def generators(alone: bool) -> list[str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from measuring.asks import Ask, Workload
 from measuring.environments import Environments, Missing
+from measuring.records import Record
 from measuring.rows import Place, Server, Start
 from users_db.seed import first_page
 
-from published.places import APPS, AXUM, EXAMPLE, REPOSITORY
+from published.places import APPS, AXUM, EXAMPLE
 from published.postgres import Database, cluster
 from published.table import Goal, Published, Source, Table
 
@@ -23,17 +27,21 @@ FILL_S = 60
 _Start = Callable[[Environments, Place], Start]
 
 
-def _environment(database: str) -> dict[str, str]:
-    return {"DATABASE_URL": database, "PYTHONPATH": os.pathsep.join(map(str, (APPS, REPOSITORY, EXAMPLE)))}
+def _environment(database: str, *packages: Path) -> dict[str, str]:
+    return {"DATABASE_URL": database, "PYTHONPATH": os.pathsep.join(map(str, (APPS, EXAMPLE, *packages)))}
 
 
 def ours(app: str, mount: str, database: str) -> _Start:
-    """Our engine, in the environment that the peers have."""
+    """Our engine, with the very packages that the peers have."""
 
     def start(environments: Environments, place: Place) -> Start:
-        peer = environments.get("database")
-        command = [peer.python, "-m", "pytest_fastr.serve", app, "--port", str(place.port), "--mount", mount]
-        return Start(command, _environment(database), peer)
+        own, peer = environments.own(), environments.get("database")
+        minor = ".".join(peer.version.split(".")[:2])
+        if peer.version != own.version:
+            raise Missing(f"pytest-fastr is built for Python {own.version}, and the peers run on {peer.version}")
+        packages = Path(peer.python).parents[1] / "lib" / f"python{minor}" / "site-packages"
+        command = [own.python, "-m", "pytest_fastr.serve", app, "--port", str(place.port), "--mount", mount]
+        return Start(command, _environment(database, packages), peer)
 
     return start
 
@@ -83,6 +91,20 @@ def fill(environments: Environments, database: str) -> None:
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["it ended without a word"]
         raise Missing(f"the table cannot be filled: {lines[-1][-300:]}")
+
+
+def where(environments: Environments, database: str, on: frozenset[int] | None) -> Record:
+    """What the steps of our answer cost by themselves, on these cores: CPU microseconds. Raises Missing."""
+    start = ours("users_where", "native", database)(environments, Place(0, APPS))
+    command = [start.command[0], "-W", "ignore", str(APPS / "users_where.py")]
+    if on is not None and shutil.which("taskset"):
+        command = ["taskset", "-c", ",".join(map(str, sorted(on))), *command]
+    environment = {**os.environ, **start.environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=FILL_S)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise Missing(f"the steps cannot be measured: {lines[-1][-300:]}")
+    return {"kind": "where", **json.loads(done.stdout)}
 
 
 @contextmanager

@@ -58,7 +58,12 @@ def summarised(table: Table, records: list[Record], seconds: float, placement: s
             for workload in table.workloads
         ],
         "goals": [_goal(goal, found) for goal in table.goals],
+        "where": next((_steps(record) for record in reversed(records) if record.get("kind") == "where"), None),
     }  # fmt: skip
+
+
+def _steps(record: Record) -> Summary:
+    return {name: value for name, value in record.items() if name.endswith("_us")}
 
 
 def _rows(records: list[Record]) -> Rows:
