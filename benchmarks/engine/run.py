@@ -21,6 +21,7 @@ from pathlib import Path
 import benchmarks_path  # noqa: F401  (for `measuring`)
 import servers
 import workloads
+
 from measuring.generators import Span
 from measuring.processes import cores
 from measuring.rounds import CACHE, Plan, Setting, end_on_signals, measure

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import benchmarks_path  # noqa: F401  (for `measuring`)
 from comparison import GOALS, Goal, judged
-from measuring.ratios import Ratio, Row, ratio, row
-from measuring.records import Record, read
 from servers import SERVERS
 from workloads import WORKLOADS, Workload
+
+from measuring.ratios import Ratio, Row, ratio, row
+from measuring.records import Record, read
 
 REFERENCES = ["nginx", "hyper-limit", "fastapi-uvicorn", "django-bolt", "django-bolt-msgspec", "robyn"]
 BUSY_GENERATOR = 0.9

@@ -20,6 +20,8 @@ ORDER = {
         {"sku": "C-3003", "quantity": 12, "price": 0.75},
     ],
 }
+
+
 def _sync_and_async() -> list[Workload]:
     post = json.dumps(ORDER, separators=(",", ":")).encode()
     wrong = json.dumps({**ORDER, "lines": [{"sku": "A-1001", "quantity": "two", "price": 9.95}]}).encode()

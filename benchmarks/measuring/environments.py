@@ -82,10 +82,12 @@ class Environments:
         if cargo is None:
             raise Missing("cargo is not installed")
         target = self._cache / source.name
-        print(f"building {source.name}", file=sys.stderr)
+        built = target / "release" / source.name.replace("_", "-")
+        if not built.exists():
+            print(f"building {source.name}, which takes minutes", file=sys.stderr)
         command = [cargo, "build", "--release", "--locked", "--quiet", "--manifest-path", str(source / "Cargo.toml")]
         _run([*command, "--target-dir", str(target)], BUILD_S)
-        return target / "release" / source.name.replace("_", "-")
+        return built
 
     def _remembered(self, name: str, make: _Maker) -> Interpreter:
         if name not in self._known:

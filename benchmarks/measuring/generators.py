@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from measuring.processes import cpu_ns, tree
 from measuring.asks import Ask, Workload
-
+from measuring.processes import cpu_ns, tree
 from pytest_fastr import _native
 from pytest_fastr.load import RequestSpec
 from pytest_fastr.mount.runtime import Address

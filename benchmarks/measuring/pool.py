@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from measuring.asks import Workload
 from measuring.environments import Environments, Missing
 from measuring.generators import Wrong, ask
 from measuring.processes import Cores, Process, cpu_ns, tree
 from measuring.rows import Place, Server, Start
-from measuring.asks import Workload
 
 TRIES = 3
 # A server that has not used this share of a core for so long has started; one that never does is measured all the same.

@@ -33,7 +33,6 @@ from measuring.pool import Pool, Running
 from measuring.processes import Cores, rss_bytes, tree
 from measuring.records import Record, append, key, read
 from measuring.rows import Place, Server
-
 from pytest_fastr import _native
 from pytest_fastr.errors import FastrError
 from pytest_fastr.gate.profile import detect

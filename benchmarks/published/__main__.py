@@ -24,14 +24,13 @@ from measuring.generators import Span
 from measuring.processes import Cores, cores
 from measuring.records import append, read
 from measuring.rounds import CACHE, Plan, Setting, end_on_signals, measure, say
-
-from pytest_fastr.errors import FastrError
 from published import database, frameworks
 from published.page import write_page
 from published.places import APPS, PAGE, RECORDS, RESULTS
 from published.sources import Stale, check_records, sources_hash
 from published.summary import progress, summarised, write_summary
 from published.table import Table
+from pytest_fastr.errors import FastrError
 
 TABLES = {table.name: table for table in (frameworks.TABLE, database.TABLE)}
 CHECKED_ROUNDS = 2
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     whole = TABLES[args.what]
     table = chosen(whole, args.only, args.workloads)
     if args.list:
-        titles = [(one.name, one.title) for one in (*table.servers, *table.workloads)]
+        titles = [(one.name, one.title) for one in table.servers] + [(one.name, one.title) for one in table.workloads]
         print("\n".join(f"{name:18}{title}" for name, title in titles))
         return 0
     records = args.records or RECORDS / f"{args.what}.jsonl"

@@ -15,13 +15,13 @@ from measuring.asks import Ask, Workload
 from measuring.environments import Environments, Missing
 from measuring.records import Record
 from measuring.rows import Place, Server, Start
-from users_db.seed import first_page
-
 from published.places import APPS, AXUM, EXAMPLE
 from published.postgres import Database, cluster
 from published.table import Goal, Published, Source, Table
+from users_db.seed import first_page
 
 KINDS = ("close", "keep", "rate")
+ON_OURS = ("-asgi", "-native")
 USERS, RATE = 10, 10_000.0
 FILL_S = 60
 _Start = Callable[[Environments, Place], Start]
@@ -72,7 +72,9 @@ def servers(database: str) -> tuple[Server, ...]:
         ("async", "FastAPI + SQLAlchemy async", "users_async:app"),
         ("asyncpg", "FastAPI + asyncpg", "users_asyncpg:app"),
     )
-    made = [Server("ours-face", "pytest-fastr, FastrAPI + asyncpg", KINDS, ours("users_db.main:app", "native", database))]
+    made = [
+        Server("ours-face", "pytest-fastr, FastrAPI + asyncpg", KINDS, ours("users_db.main:app", "native", database))
+    ]
     for name, title, app in kinds:
         made += [
             Server(name, title, KINDS, _uvicorn(app, database)),
@@ -137,6 +139,7 @@ TABLE = Table(
     servers=servers(""),
     workloads=_workloads(),
     base="sync",
+    ours=tuple(server.name for server in servers("") if server.name == "ours-face" or server.name.endswith(ON_OURS)),
     goals=tuple(
         Goal(f"FastrAPI, of {text} ({word})", workload, ("ours-face",), (other,), least)
         for workload, word in (("close", "a connection each"), ("keep", "kept"))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from measuring.asks import Ask, Workload
 from measuring.environments import Environments
 from measuring.rows import Place, Server, Start
-
 from published.places import APPS
 from published.table import Goal, Published, Source, Table
 
@@ -86,7 +85,6 @@ SERVERS = (
     ),
 )  # fmt: skip
 OURS = ("ours-face", "ours-native", "ours-asgi")
-PEERS = tuple(server.name for server in SERVERS if server.name not in OURS)
 TABLE = Table(
     name="frameworks",
     title="A constant JSON answer",
@@ -94,6 +92,7 @@ TABLE = Table(
     servers=SERVERS,
     workloads=(Workload("hello", "20 users, connections kept", Ask("/", {"message": "Hello, World!"})),),
     base="gunicorn-1",
+    ours=OURS,
     goals=(
         Goal("our best row, of FastAPI + gunicorn with 1 worker: 10 times", "hello", OURS, ("gunicorn-1",), 10.0),
         *(Goal(f"our best row, of {server.title}: ahead", "hello", OURS, (server.name,), 1.0)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from measuring.records import Record
-
 from published import database, frameworks
 from published.places import FINDINGS
 from published.plots import Line, bars, spans, stacked
@@ -23,14 +22,16 @@ HEAD = """# Benchmarks
 Two tables that were published elsewhere, measured again with [pytest-fastr load](load.md). `make bench-frameworks` and
 `make bench-database` measure and write this page; the numbers are in `benchmarks/published/results/`.
 
-* The server has one core, the generator another one; PostgreSQL is on the generator's, as if it were on another machine.
-* Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. What is printed is
-  the median of the rounds with the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are this
-  machine's and nobody else's.
-* One answer is compared with the right one before and after each measurement; under load every answer must be a 200. What
-  is not is counted under errors.
-* Times are from when a request was due to its last byte, with the connect where each request has its own. CPU is that of
-  the server's processes for a request, memory their peak (pages that processes share count for each of them).
+* The server has one core, the generator another one; PostgreSQL is on the generator's, so that it takes nothing from the
+  server.
+* Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. What is printed
+  is the median of the rounds with the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are
+  this machine's and nobody else's.
+* One answer is compared with the right one before and after each measurement; under load every answer must be a 200.
+  What is not is counted under errors.
+* Times are from when a request was due to its last byte, with the connect where each request has its own. CPU is that
+  of the server's processes for a request, memory their peak (pages that processes share count for each of them).
+* A quantile stands there where ten requests or more of a round took longer; else `-` does.
 * Every framework has the handler that is fastest for it: `async def` for FastAPI and ours, `def` for the others. Access
   logs are off.
 """
@@ -38,7 +39,8 @@ Two tables that were published elsewhere, measured again with [pytest-fastr load
 
 def write_page(results: Path, page: Path) -> list[Path]:
     """Writes the page and its plots. Returns what was written. Raises ReportError for results that are none."""
-    parts, files = [HEAD], {}
+    parts: list[str] = [HEAD]
+    files: dict[str, str] = {}
     for table in TABLES:
         path = results / f"{table.name}.json"
         try:
@@ -62,7 +64,8 @@ def section(table: Table, found: Summary | None) -> tuple[str, dict[str, str]]:
     """One table's part of the page, and its plots by file name."""
     if found is None:
         return f"## {table.title}\n\nNot measured yet: `make bench-{table.name}`.\n", {}
-    lines, files = [f"## {table.title}", "", table.about, "", _machine(found), ""], {}
+    lines = [f"## {table.title}", "", table.about, "", _machine(found), ""]
+    files: dict[str, str] = {}
     for load in found["workloads"]:
         rows = _sorted(load["rows"])
         plots = _plots(table, load, rows)
@@ -71,8 +74,7 @@ def section(table: Table, found: Summary | None) -> tuple[str, dict[str, str]]:
         lines += [f"![{_title(table, load)}](images/{name})" for name in plots]
         lines += ["", *(_open_table(table, rows) if load["rate"] else _closed_table(table, rows)), ""]
     lines += _goals(table, found)
-    lines += _steps(found)
-    lines += _findings(table)
+    lines += ["### Where the time goes", "", *_steps(found), *_findings(table)]
     lines += _published(table.sources)
     lines += _checked(table, found)
     lines += _details(table, found)
@@ -84,16 +86,14 @@ def _machine(found: Summary) -> str:
     key, recorded = run["profile"]["key"], run["profile"]["recorded"]
     memory = f"{recorded['memory_bytes'] / 2**30:.0f} GiB" if recorded.get("memory_bytes") else "memory unknown"
     parts = [
-        f"{code(str(key['cpu_model']))} ({key['cores']} cores, {code(str(recorded.get('virtualisation', '')))}), {memory}",
+        f"{code(str(key['cpu_model']))} ({key['cores']} cores, {code(str(recorded.get('virtualisation')))})", memory,
         f"kernel {code(str(run['kernel']))}", f"Python {code(str(run['python']))}",
         f"pytest-fastr {code(str(recorded.get('engine_version', '')))} at {code(str(run['commit'])[:12])}",
     ]  # fmt: skip
     if run.get("database"):
         parts.append(code(str(run["database"])))
-    return (
-        f"{', '.join(parts)}; {run['rounds']} round{'s' if run['rounds'] != 1 else ''} of {run['seconds']:g} s after {run['warm_up']:g} s of warm-up, "
-        f"{str(run['from'])[:10]}."
-    )
+    rounds = f"{run['rounds']} round{'s' if run['rounds'] != 1 else ''} of {run['seconds']:g} s"
+    return f"{', '.join(parts)}; {rounds} after {run['warm_up']:g} s of warm-up, {str(run['from'])[:10]}."
 
 
 def _closed_table(table: Table, rows: list[Summary]) -> list[str]:
@@ -130,11 +130,11 @@ def _open_table(table: Table, rows: list[Summary]) -> list[str]:
         lines.append(_line([*cells, _errors(row)]))
     return [
         *lines, "",
-        "An open loop: requests are due by the clock, whatever becomes of those before. One that finds all connections busy "
-        "waits, and its time counts from when it was due: that is what *coordinated omission* leaves out, and what a "
-        "generator that waits for its answers would print is beside it (*from when sent*). A second after the end what is "
-        "still open is given up, and counts with its time so far; so a row that answers few of its requests has a median "
-        "that says how long the load lasted, as in any queue that only grows.",
+        "An open loop: requests are due by the clock, whatever becomes of those before. One that finds all connections "
+        "busy waits, and its time counts from when it was due: that is what *coordinated omission* leaves out, and what "
+        "a generator that waits for its answers would print is beside it (*from when sent*). A second after the end "
+        "what is still open is given up, and counts with its time so far; so a row that answers few of its requests has "
+        "a median that says how long the load lasted, as in any queue that only grows.",
     ]  # fmt: skip
 
 
@@ -174,8 +174,10 @@ def _steps(found: Summary) -> list[str]:
         parts += [("the rest: HTTP, the engine, the handler", rest), ("all of it, under load", whole)]
     lines = [_line(["step of FastrAPI's answer", "CPU"]), _line(["---", "---"])]
     lines += [_line([name, f"{value:,.0f} us"]) for name, value in parts]
-    note = f"On uvloop's sockets instead of asyncio's, query and rows take {steps['page_uvloop_us']:,.0f} us instead of "
-    return ["### Where the time goes", "", *lines, "", f"{note}{steps['page_us']:,.0f} us.", ""]
+    note = (
+        f"On uvloop's sockets instead of asyncio's, query and rows take {steps['page_uvloop_us']:,.0f} us instead of "
+    )
+    return [*lines, "", f"{note}{steps['page_us']:,.0f} us.", ""]
 
 
 def _findings(table: Table) -> list[str]:
@@ -210,7 +212,7 @@ def _checked(table: Table, found: Summary) -> list[str]:
         return []
     titles = ["load", "row", "generator", "requests/s", "server's CPU", "median", "p99", "errors"]
     run = found["run"]
-    versions = ", ".join(code(str(run[name])) for name in ("wrk", "oha") if run.get(name))
+    versions = ", ".join(code(str(run[name]).partition(" Copyright")[0]) for name in ("wrk", "oha") if run.get(name))
     body = "\n".join([_line(titles), _line(["---"] * len(titles)), *lines])
     words = f"Ratios to pytest-fastr's generator, in some of the rounds: what it finds, others find too ({versions})."
     return ["### The instrument, checked", "", words, "", folded("Numbers", body), ""]
@@ -234,7 +236,13 @@ def _plots(table: Table, load: Summary, rows: list[Summary]) -> dict[str, str]:
 
     def lines(values: Callable[[Summary], list[float]], text: Callable[[Summary], str]) -> list[Line]:
         return [
-            Line(_name(table, row["server"]), found, row["server"].startswith("ours"), _spread(row), text(row))
+            Line(
+                _name(table, row["server"]),
+                found,
+                row["server"] in table.ours,
+                _spread(row),
+                text(row) if found else "",
+            )
             for row in rows
             if (found := values(row)) or "absent" in row
         ]
@@ -264,7 +272,7 @@ def _medians(row: Summary, *names: str, scale: float = 1.0) -> list[float]:
 
 
 def _spread(row: Summary) -> tuple[float, float] | None:
-    return (row["rps"]["low"], row["rps"]["high"]) if row.get("rps") else None
+    return (row["rps"]["low"], row["rps"]["high"]) if row.get("rps") and row["rounds"] > 1 else None
 
 
 def _sorted(rows: list[Summary]) -> list[Summary]:
@@ -283,7 +291,7 @@ def _row_name(table: Table, row: Summary) -> str:
     name = _name(table, row["server"])
     busy = (row.get("utilisation") or {"median": 0.0})["median"] > BUSY_GENERATOR
     shown = f"{name} (the generator had no time left: at least this)" if busy else name
-    return f"**{shown}**" if row["server"].startswith("ours") else shown
+    return f"**{shown}**" if row["server"] in table.ours else shown
 
 
 def _errors(row: Summary) -> str:

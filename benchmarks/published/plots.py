@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from pytest_fastr.report.html.axes import Axis, axis_for
 from pytest_fastr.report.html.markup import Child, Markup, join, tag
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 860, 346, 96, 54, 27, 34
+MOST_TICKS = 12
 STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#1f2328}
 .title{font-weight:600;font-size:15px}.muted{fill:#59636e}.mine{font-weight:600}
@@ -92,16 +94,18 @@ def _svg(
             tag("line", x1=axis.at(tick), x2=axis.at(tick), y1=TOP, y2=low, class_="grid"),
             tag("text", f"{tick:,.10g}", x=axis.at(tick), y=low + 18, text_anchor="middle", class_="muted"),
         )
-        for tick in axis.ticks()
+        for tick in _ticks(axis)
     ]
     labels = [
         tag(
-            "text", line.label if line.values else f"{line.label}: not measured", x=LEFT - 12,
-            y=TOP + ROW * index + ROW / 2 + 4, text_anchor="end",
+            "text", line.label, x=LEFT - 12, y=TOP + ROW * index + ROW / 2 + 4, text_anchor="end",
             class_="mine" if line.is_ours else None if line.values else "muted",
         )
         for index, line in enumerate(lines)
     ]  # fmt: skip
+    unmeasured = [
+        _words("not measured", LEFT + 7, TOP + ROW * index) for index, line in enumerate(lines) if not line.values
+    ]
     image = tag(
         "svg",
         tag("title", title),
@@ -109,7 +113,7 @@ def _svg(
         tag("rect", x=0.5, y=0.5, width=WIDTH - 1, height=height - 1, rx=6, class_="card"),
         tag("text", title, x=16, y=26, class_="title"),
         tag("text", unit, x=WIDTH - 14, y=low + 18, text_anchor="end", class_="muted"),
-        join(grid), join(labels), join(drawn), _legend(names, mark is not None),
+        join(grid), join(labels), join(drawn), join(unmeasured), _legend(names, mark is not None),
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img", width=WIDTH,
     )  # fmt: skip
     return f"{image}\n"
@@ -122,6 +126,16 @@ def _legend(names: Sequence[str], round_: bool) -> Markup:
         parts.append(tag("text", name, x=x + 16, y=46, class_="muted"))
         x += 34 + 7.2 * len(name)
     return join(parts)
+
+
+def _ticks(axis: Axis) -> list[float]:
+    """Round values: of a logarithmic axis 1, 2 and 5 times powers of ten, or the powers where those are too many."""
+    if not axis.is_log:
+        return axis.ticks()
+    powers = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
+    fine = [round(step * 10.0**power, 9) for power in powers for step in (1, 2, 5)]
+    shown = [tick for tick in fine if axis.low <= tick <= axis.high]
+    return shown if len(shown) <= MOST_TICKS else [tick for tick in shown if math.log10(tick) % 1 == 0]
 
 
 def _from_zero(values: Sequence[float]) -> Axis:

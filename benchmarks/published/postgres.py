@@ -50,28 +50,35 @@ def programs(search: Mapping[str, str], debian: Path = DEBIAN) -> Path:
     return Path(found).resolve().parent
 
 
+@dataclass(frozen=True)
+class Account:
+    """Who the database runs as. None: as this process does."""
+
+    user: int | None = None
+    group: int | None = None
+    groups: tuple[int, ...] | None = None
+
+
 @contextmanager
 def cluster(on: frozenset[int] | None) -> Iterator[Database]:
     """A database that serves on these cores until it is left. Raises Missing where there can be none."""
     folder = Path(tempfile.mkdtemp(prefix="fastr-postgres-"))
     try:
         binaries = programs(os.environ)
-        user = _unprivileged()
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        with _served(binaries, folder, user, on) as database:
+        account = _unprivileged()
+        if account.user is not None and account.group is not None:
+            os.chown(folder, account.user, account.group)
+        with _served(binaries, folder, account, on) as database:
             yield database
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _served(
-    binaries: Path, folder: Path, user: pwd.struct_passwd | None, on: frozenset[int] | None
-) -> Iterator[Database]:
+def _served(binaries: Path, folder: Path, account: Account, on: frozenset[int] | None) -> Iterator[Database]:
     data, port = folder / "data", free_port()
     options = ["--auth=trust", "--username=bench", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    _done([str(binaries / "initdb"), "-D", str(data), *options], user, folder)
+    _done([str(binaries / "initdb"), "-D", str(data), *options], account, folder)
     command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
     for setting in SETTINGS:
         command += ["-c", setting]
@@ -79,11 +86,11 @@ def _served(
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=_ends_with_this_process(on), **_as(user),
+            start_new_session=True, preexec_fn=_ends_with_this_process(on), user=account.user, group=account.group, extra_groups=account.groups,
         )  # fmt: skip
     try:
         _until_ready(process, binaries, port, log)
-        version = _done([str(binaries / "postgres"), "--version"], user, folder).strip()
+        version = _done([str(binaries / "postgres"), "--version"], account, folder).strip()
         yield Database(f"postgresql://bench@127.0.0.1:{port}/postgres", version, process.pid)
     finally:
         _stop(process)
@@ -122,26 +129,26 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _unprivileged() -> pwd.struct_passwd | None:
-    """Who the database runs as: PostgreSQL refuses to be root. None: this process's user."""
+def _unprivileged() -> Account:
+    """This process's user, or another one: PostgreSQL refuses to be root."""
     if os.geteuid() != 0:
-        return None
+        return Account()
     for name in UNPRIVILEGED:
         with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
+            found = pwd.getpwnam(name)
+            return Account(found.pw_uid, found.pw_gid, ())
     raise Missing(f"PostgreSQL refuses to run as root, and there is no user {' or '.join(UNPRIVILEGED)}")
 
 
-def _as(user: pwd.struct_passwd | None) -> dict[str, object]:
-    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _done(command: list[str], user: pwd.struct_passwd | None, folder: Path) -> str:
+def _done(command: list[str], account: Account, folder: Path) -> str:
     """The output of a command. Raises Missing with the end of what it said."""
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, **_as(user))  # type: ignore[call-overload]
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        user=account.user, group=account.group, extra_groups=account.groups,
+    )  # fmt: skip
     if done.returncode != 0:
         raise Missing(f"{Path(command[0]).name}: {' '.join(done.stderr.split())[-300:]}")
-    return str(done.stdout)
+    return done.stdout
 
 
 def _number(version: str) -> tuple[int, ...]:

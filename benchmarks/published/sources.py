@@ -9,7 +9,6 @@ from pathlib import Path
 
 from measuring.environments import PINS
 from measuring.records import Record, read
-
 from published.places import APPS, AXUM, EXAMPLE, REPOSITORY
 from pytest_fastr import _native
 from pytest_fastr.gate.profile import detect

@@ -12,7 +12,6 @@ from measuring.ratios import Ratio, Row, ratio, row
 from measuring.records import Record
 from published.sources import last_run
 from published.table import Goal, Summary, Table, judged
-
 from pytest_fastr.report.output import write_text
 
 SCHEMA = 1

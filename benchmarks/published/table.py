@@ -54,6 +54,8 @@ class Table:
     servers: tuple[Server, ...]
     workloads: tuple[Workload, ...]
     base: str
+    ours: tuple[str, ...]
+    """The rows on our engine."""
     goals: tuple[Goal, ...]
     sources: tuple[Source, ...]
 

@@ -38,6 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pool = PgPoolOptions::new()
         .min_connections(CONNECTIONS)
         .max_connections(CONNECTIONS)
+        // A query before each query, to see whether the connection is alive; the Python rows have none either.
+        .test_before_acquire(false)
         .connect(&database)
         .await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;

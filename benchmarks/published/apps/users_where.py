@@ -12,9 +12,9 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from users_db.seed import PAGE
 
 from pytest_fastr import _native
+from users_db.seed import PAGE
 
 BATCHES, QUERIES, STEPS = 7, 200, 300
 

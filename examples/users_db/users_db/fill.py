@@ -6,7 +6,12 @@ import asyncio
 import os
 import sys
 
-from users_db.store import asyncpg, fill
+from users_db.store import fill
+
+try:
+    import asyncpg
+except ModuleNotFoundError:
+    asyncpg = None
 
 
 async def main() -> str:

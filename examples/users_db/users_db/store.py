@@ -54,12 +54,12 @@ class PostgresStore:
 
     async def page(self) -> list[User]:
         """The first users by id."""
-        return [dict(row) for row in await self._pool.fetch(PAGE)]
+        return cast("list[User]", [dict(row) for row in await self._pool.fetch(PAGE)])
 
     async def user(self, user_id: str) -> User | None:
         """The user of this id."""
         row = await self._pool.fetchrow(f"{_ONE}$1", user_id)
-        return None if row is None else dict(row)
+        return None if row is None else cast("User", dict(row))
 
 
 @asynccontextmanager
