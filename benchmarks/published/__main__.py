@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -22,14 +23,14 @@ from pathlib import Path
 from measuring.environments import Environments, Missing
 from measuring.generators import Span
 from measuring.processes import Cores, cores
-from measuring.records import append, read
+from measuring.records import Record, append, read
 from measuring.rounds import CACHE, Plan, Setting, end_on_signals, measure, say
 from published import database, frameworks
 from published.page import write_page
 from published.places import APPS, PAGE, RECORDS, RESULTS
 from published.sources import Stale, check_records, sources_hash
 from published.summary import progress, summarised, write_summary
-from published.table import Table
+from published.table import Summary, Table
 from pytest_fastr.errors import FastrError
 
 TABLES = {table.name: table for table in (frameworks.TABLE, database.TABLE)}
@@ -48,7 +49,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("what", choices=(*TABLES, "page"))
     parser.add_argument("--seconds", type=_amount, default=30.0, help="of load for a row, in all rounds together (30)")
     parser.add_argument("--rounds", type=_count, default=6, help="in which rows alternate (6)")
-    parser.add_argument("--warm-up", type=float, default=1.0, metavar="SECONDS", help="before each round (1)")
+    parser.add_argument("--warm-up", type=_amount, default=1.0, metavar="SECONDS", help="before each round (1)")
     parser.add_argument("--only", type=_names, default=[], metavar="ROW,...", help="some of the rows")
     parser.add_argument("--workloads", type=_names, default=[], metavar="NAME,...", help="some of the loads")
     parser.add_argument("--server-cores", type=_count, default=1, metavar="N", help="that a server may use (1)")
@@ -63,17 +64,19 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _amount(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return value
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 1")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -107,13 +110,10 @@ def run(args: argparse.Namespace) -> int:
     records = args.records or RECORDS / f"{args.what}.jsonl"
     seconds = args.seconds / args.rounds
     check_records(records)
-    try:
-        place = cores(False, args.server_cores)
-    except ValueError as error:
-        raise Refused(f"--server-cores {args.server_cores}: {error}") from error
+    place = placed(args.server_cores)
     plan = Plan(
         list(table.servers), list(table.workloads), generators(args.no_check), args.rounds,
-        Span(seconds, max(args.warm_up, 0.0)), 1, place, CHECKED_ROUNDS,
+        Span(seconds, args.warm_up), 1, place, CHECKED_ROUNDS,
     )  # fmt: skip
     environments = Environments(args.cache.expanduser().absolute(), args.python)
     with database.database(environments, place.generator) if args.what == "database" else nullcontext() as served:
@@ -127,12 +127,31 @@ def run(args: argparse.Namespace) -> int:
         whole_run = measure(plan, setting, options)
         if served is not None and whole_run:
             add_steps(environments, served.url, place, records)
-    summary = summarised(whole, read(records), seconds, place.name)
+    if not whole_run:
+        return 130
+    summary = read_values(whole, read(records), seconds, place.name, records)
     for line in progress(summary):
         print(line)
     written = [write_summary(summary, args.results), *write_page(args.results, args.page)]
     say(f"written: {', '.join(str(path) for path in written)}")
-    return 0 if whole_run else 130
+    return 0
+
+
+def read_values(table: Table, found: list[Record], seconds: float, placement: str, path: Path) -> Summary:
+    """The values of records. Raises Refused for records that lack theirs."""
+    try:
+        return summarised(table, found, seconds, placement)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused(f"{path} is damaged ({type(error).__name__}: {error}): remove it, and measure again") from error
+
+
+def placed(server_cores: int) -> Cores:
+    """The cores of servers, and that of the generator. Raises Refused where there are not so many."""
+    try:
+        return cores(False, server_cores)
+    except ValueError as error:
+        usable = len(os.sched_getaffinity(0))
+        raise Refused(f"--server-cores {server_cores}: {usable} may be used here, and two are needed") from error
 
 
 def add_steps(environments: Environments, url: str, place: Cores, records: Path) -> None:

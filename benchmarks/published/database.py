@@ -86,7 +86,10 @@ def servers(database: str) -> tuple[Server, ...]:
 
 def fill(environments: Environments, database: str) -> None:
     """Has the table be there. Raises Missing where it cannot be made."""
-    peer = environments.get("database")
+    try:
+        peer = environments.get("database")
+    except Missing as missing:
+        raise Missing(f"what the rows with a database need cannot be installed: {missing}") from missing
     environment = {**os.environ, **_environment(database)}
     command = [peer.python, "-m", "users_db.fill"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=FILL_S)

@@ -22,11 +22,11 @@ HEAD = """# Benchmarks
 Two tables that were published elsewhere, measured again with [pytest-fastr load](load.md). `make bench-frameworks` and
 `make bench-database` measure and write this page; the numbers are in `benchmarks/published/results/`.
 
-* The server has one core, the generator another one; PostgreSQL is on the generator's, so that it takes nothing from the
-  server.
-* Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. What is printed
-  is the median of the rounds with the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are
-  this machine's and nobody else's.
+* The server has one core, the generator another one; PostgreSQL is on the generator's, so that it takes nothing from
+  the server.
+* Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. Printed are
+  the median of the rounds and the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are this
+  machine's and nobody else's.
 * One answer is compared with the right one before and after each measurement; under load every answer must be a 200.
   What is not is counted under errors.
 * Times are from when a request was due to its last byte, with the connect where each request has its own. CPU is that
@@ -131,10 +131,10 @@ def _open_table(table: Table, rows: list[Summary]) -> list[str]:
     return [
         *lines, "",
         "An open loop: requests are due by the clock, whatever becomes of those before. One that finds all connections "
-        "busy waits, and its time counts from when it was due: that is what *coordinated omission* leaves out, and what "
-        "a generator that waits for its answers would print is beside it (*from when sent*). A second after the end "
-        "what is still open is given up, and counts with its time so far; so a row that answers few of its requests has "
-        "a median that says how long the load lasted, as in any queue that only grows.",
+        "busy waits, and its time counts from when it was due: that is what *coordinated omission* leaves out. What a "
+        "generator that waits for its answers would print is beside it (*from when sent*). A second after the end what "
+        "is still open is given up, and counts with its time so far; so a row that answers few of its requests has a "
+        "median that says how long the load lasted, as in any queue that only grows.",
     ]  # fmt: skip
 
 

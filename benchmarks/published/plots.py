@@ -38,7 +38,7 @@ class Line:
 
 def bars(title: str, lines: Sequence[Line], unit: str) -> str:
     """A bar for each line, from zero, with its range."""
-    axis = _from_zero([max(*line.values, *(line.spread or ())) for line in lines if line.values])
+    axis = _from_zero([max([*line.values, *(line.spread or ())]) for line in lines if line.values])
     drawn = []
     for index, line in enumerate(lines):
         y = TOP + ROW * index

@@ -86,7 +86,8 @@ def _served(binaries: Path, folder: Path, account: Account, on: frozenset[int] |
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=_ends_with_this_process(on), user=account.user, group=account.group, extra_groups=account.groups,
+            start_new_session=True, preexec_fn=_ends_with_this_process(on), user=account.user, group=account.group,
+            extra_groups=account.groups,
         )  # fmt: skip
     try:
         _until_ready(process, binaries, port, log)

@@ -48,7 +48,7 @@ def _words(names: list[str]) -> str:
 
 
 def last_run(records: list[Record]) -> Record:
-    """The description of the run that measured last; empty without any."""
+    """The description of the run that measured last, or only tried to; empty without any."""
     runs = [record for record in records if record.get("kind") == "run"]
     measured = {record.get("run") for record in records if record.get("kind") == "measurement"}
-    return next((run for run in reversed(runs) if run.get("run") in measured), {})
+    return next((run for run in reversed(runs) if run.get("run") in measured), runs[-1] if runs else {})
