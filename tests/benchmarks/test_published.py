@@ -131,7 +131,15 @@ def test_every_plot_of_the_page_is_written_and_is_an_image(tmp_path: Path) -> No
         for load in ("close", "keep", "rate")
         for number in (0, 1)
     ]
-    steps = {"kind": "where", "select_1_us": 80, "page_us": 150, "dicts_us": 20, "json_us": 10, "page_uvloop_us": 90}
+    steps = {
+        "kind": "where",
+        "select_1_us": 80,
+        "page_us": 150,
+        "dicts_us": 20,
+        "json_us": 10,
+        "page_uvloop_us": 90,
+        "page_small_us": 95,
+    }
     write_summary(summary(*records, steps, table=database.TABLE), tmp_path)
     page = tmp_path / "docs" / "benchmarks.md"
     write_page(tmp_path, page)

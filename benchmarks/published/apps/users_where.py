@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from asyncio import selector_events
 from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_fastr import _native
 from users_db.seed import PAGE
 
 BATCHES, QUERIES, STEPS = 7, 200, 300
+SMALL = 64 * 1024
 
 
 async def _waited(call: Callable[[], Awaitable[Any]]) -> float:
@@ -29,6 +31,16 @@ async def _waited(call: Callable[[], Awaitable[Any]]) -> float:
     return median(found)
 
 
+async def _waited_with(buffer: int, call: Callable[[], Awaitable[Any]]) -> float:
+    """The same where asyncio's sockets read at most so many bytes at a time."""
+    transport = selector_events._SelectorTransport  # type: ignore[attr-defined]
+    before, transport.max_size = transport.max_size, buffer
+    try:
+        return await _waited(call)
+    finally:
+        transport.max_size = before
+
+
 def _stepped(call: Callable[[], Any]) -> float:
     found = []
     for _ in range(BATCHES):
@@ -39,15 +51,21 @@ def _stepped(call: Callable[[], Any]) -> float:
     return median(found)
 
 
+def dictionaries(rows: list[Any]) -> list[dict[str, str]]:
+    """As `users_db.store` makes them."""
+    return [{"user_id": id, "username": username, "email": email} for id, username, email in rows]
+
+
 async def main() -> dict[str, float]:
     """Each step for itself."""
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])
     rows = await connection.fetch(PAGE)
-    answer = [dict(row) for row in rows]
+    answer = dictionaries(rows)
     found = {
         "select_1_us": await _waited(lambda: connection.fetch("SELECT 1")),
         "page_us": await _waited(lambda: connection.fetch(PAGE)),
-        "dicts_us": _stepped(lambda: [dict(row) for row in rows]),
+        "page_small_us": await _waited_with(SMALL, lambda: connection.fetch(PAGE)),
+        "dicts_us": _stepped(lambda: dictionaries(rows)),
         "json_us": _stepped(lambda: _native.write_json(answer, list, list)),
     }
     await connection.close()
