@@ -54,7 +54,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workloads", type=_names, default=[], metavar="NAME,...", help="some of the loads")
     parser.add_argument("--server-cores", type=_count, default=1, metavar="N", help="that a server may use (1)")
     parser.add_argument("--no-check", action="store_true", help="leave out the generators beside ours")
-    parser.add_argument("--records", type=Path, metavar="FILE", help="(default: .benchmarks/published/TABLE.jsonl)")
+    parser.add_argument("--records", type=Path, metavar="FILE", help="(default: reports/published/TABLE.jsonl)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="for results as JSON")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="with images/ beside it")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="for the peers' environments")

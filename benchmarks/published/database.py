@@ -144,13 +144,13 @@ TABLE = Table(
     base="sync",
     ours=tuple(server.name for server in servers("") if server.name == "ours-face" or server.name.endswith(ON_OURS)),
     goals=tuple(
-        Goal(f"FastrAPI, of {text} ({word})", workload, ("ours-face",), (other,), least)
+        Goal(f"FastrAPI {text} ({word})", workload, ("ours-face",), (other,), least)
         for workload, word in (("close", "a connection each"), ("keep", "kept"))
         for text, other, least in (
-            ("FastAPI + SQLAlchemy sync: 4 times", "sync", 4.0),
-            ("FastAPI + SQLAlchemy async: 1.5 times", "async", 1.5),
-            ("FastAPI + asyncpg: 1.5 times", "asyncpg", 1.5),
-            ("Axum: half", "axum", 0.5),
+            ("4 times FastAPI + SQLAlchemy sync", "sync", 4.0),
+            ("1.5 times FastAPI + SQLAlchemy async", "async", 1.5),
+            ("1.5 times FastAPI + asyncpg", "asyncpg", 1.5),
+            ("half of Axum", "axum", 0.5),
         )
     ),
     sources=(

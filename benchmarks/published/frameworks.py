@@ -94,8 +94,8 @@ TABLE = Table(
     base="gunicorn-1",
     ours=OURS,
     goals=(
-        Goal("our best row, of FastAPI + gunicorn with 1 worker: 10 times", "hello", OURS, ("gunicorn-1",), 10.0),
-        *(Goal(f"our best row, of {server.title}: ahead", "hello", OURS, (server.name,), 1.0)
+        Goal("our best row 10 times FastAPI + gunicorn with 1 worker", "hello", OURS, ("gunicorn-1",), 10.0),
+        *(Goal(f"our best row ahead of {server.title}", "hello", OURS, (server.name,), 1.0)
           for server in SERVERS if server.name not in (*OURS, "gunicorn-1")),
     ),
     sources=(

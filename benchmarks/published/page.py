@@ -177,8 +177,8 @@ def _steps(found: Summary) -> list[str]:
     lines += [_line([name, f"{value:,.0f} us"]) for name, value in parts]
     both, uvloop, small = (f"{steps[name]:,.0f} us" for name in ("page_us", "page_uvloop_us", "page_small_us"))
     note = (
-        f"Query and rows, {both} together on asyncio's sockets, take {uvloop} on uvloop's, and {small} on asyncio's with "
-        "64 KiB to read at a time instead of 256 KiB."
+        f"Query and rows, {both} together on asyncio's sockets, take {uvloop} on uvloop's, and {small} on asyncio's "
+        "with 64 KiB to read at a time instead of 256 KiB."
     )
     return [*lines, "", note, ""]
 
