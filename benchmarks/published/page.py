@@ -166,6 +166,7 @@ def _steps(found: Summary) -> list[str]:
     parts = [
         ("a query of asyncpg that selects nothing (`SELECT 1`)", steps["select_1_us"]),
         ("the hundred rows, beyond that", max(steps["page_us"] - steps["select_1_us"], 0.0)),
+        ("taking a connection from the pool, and giving it back", max(steps["pool_us"] - steps["page_us"], 0.0)),
         ("a dictionary for each row", steps["dicts_us"]),
         ("the JSON", steps["json_us"]),
     ]

@@ -16,6 +16,7 @@ import uvloop
 
 from pytest_fastr import _native
 from users_db.seed import PAGE
+from users_db.store import pool_of
 
 BATCHES, QUERIES, STEPS = 7, 200, 300
 SMALL = 64 * 1024
@@ -58,6 +59,8 @@ def dictionaries(rows: list[Any]) -> list[dict[str, str]]:
 
 async def main() -> dict[str, float]:
     """Each step for itself."""
+    async with pool_of(os.environ["DATABASE_URL"], 1) as pool:
+        through_pool = await _waited(lambda: pool.fetch(PAGE))
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])
     rows = await connection.fetch(PAGE)
     answer = dictionaries(rows)
@@ -65,6 +68,7 @@ async def main() -> dict[str, float]:
         "select_1_us": await _waited(lambda: connection.fetch("SELECT 1")),
         "page_us": await _waited(lambda: connection.fetch(PAGE)),
         "page_small_us": await _waited_with(SMALL, lambda: connection.fetch(PAGE)),
+        "pool_us": through_pool,
         "dicts_us": _stepped(lambda: dictionaries(rows)),
         "json_us": _stepped(lambda: _native.write_json(answer, list, list)),
     }

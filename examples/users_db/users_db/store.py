@@ -78,10 +78,14 @@ async def opened(url: str | None) -> AsyncIterator[Store]:
         return
     if asyncpg is None:
         raise RuntimeError("DATABASE_URL is set, and asyncpg is not installed: pip install asyncpg, or unset it")
-    # Nothing here changes a session, so there is nothing to reset when a connection goes back.
-    async with asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS, reset=_keep) as pool:
+    async with pool_of(url, CONNECTIONS) as pool:
         await fill(pool)
         yield PostgresStore(pool)
+
+
+def pool_of(url: str, connections: int) -> Any:
+    """An `asyncpg.Pool`. Nothing here changes a session, so none is reset when its connection goes back."""
+    return asyncpg.create_pool(url, min_size=connections, max_size=connections, reset=_keep)
 
 
 async def fill(pool: Any) -> bool:
