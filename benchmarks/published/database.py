@@ -23,7 +23,7 @@ from users_db.seed import first_page
 KINDS = ("close", "keep", "rate")
 ON_OURS = ("-asgi", "-native")
 USERS, RATE = 10, 10_000.0
-FILL_S = 60
+PROGRAM_S = 60
 _Start = Callable[[Environments, Place], Start]
 
 
@@ -90,12 +90,8 @@ def fill(environments: Environments, database: str) -> None:
         peer = environments.get("database")
     except Missing as missing:
         raise Missing(f"what the rows with a database need cannot be installed: {missing}") from missing
-    environment = {**os.environ, **_environment(database)}
     command = [peer.python, "-m", "users_db.fill"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=FILL_S)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
-        raise Missing(f"the table cannot be filled: {lines[-1][-300:]}")
+    _said(command, _environment(database), "the table cannot be filled")
 
 
 def where(environments: Environments, database: str, on: frozenset[int] | None) -> Record:
@@ -104,12 +100,21 @@ def where(environments: Environments, database: str, on: frozenset[int] | None) 
     command = [start.command[0], "-W", "ignore", str(APPS / "users_where.py")]
     if on is not None and shutil.which("taskset"):
         command = ["taskset", "-c", ",".join(map(str, sorted(on))), *command]
-    environment = {**os.environ, **start.environment}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=FILL_S)
+    return {"kind": "where", **json.loads(_said(command, start.environment, "the steps cannot be measured"))}
+
+
+def _said(command: list[str], environment: dict[str, str], failure: str) -> str:
+    """The output of a command that knows the database. Raises Missing, without the database's URL."""
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PROGRAM_S
+        )
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{failure}: it took more than {PROGRAM_S} s") from None
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["it ended without a word"]
-        raise Missing(f"the steps cannot be measured: {lines[-1][-300:]}")
-    return {"kind": "where", **json.loads(done.stdout)}
+        raise Missing(f"{failure}: {lines[-1].replace(environment['DATABASE_URL'], 'DATABASE_URL')[-300:]}")
+    return done.stdout
 
 
 @contextmanager
