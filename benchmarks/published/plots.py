@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_fastr.report.html.axes import Axis, axis_for
 from pytest_fastr.report.html.markup import Child, Markup, join, tag
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 860, 346, 96, 54, 27, 34
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 940, 420, 96, 54, 27, 34
 MOST_TICKS = 12
 STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#1f2328}

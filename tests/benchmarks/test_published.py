@@ -25,7 +25,7 @@ from published import __main__ as command
 from published import database, frameworks
 from published.page import section, write_page
 from published.places import APPS, REPOSITORY
-from published.plots import Line, bars, spans, stacked
+from published.plots import LEFT, Line, bars, spans, stacked
 from published.postgres import cluster, programs
 from published.sources import Stale, check_records
 from published.summary import summarised, write_summary
@@ -39,6 +39,8 @@ RUN = {
     "oha": "", "warm_up": 1.0, "machine": "m",
     "profile": {"key": {"cpu_model": "A CPU", "cores": 2}, "recorded": {"memory_bytes": 2**34, "virtualisation": "no"}},
 }  # fmt: skip
+BOLD_LETTER = 7.8
+"""How wide one is on average, in units of a plot (a browser's sans-serif, measured)."""
 HOSTILE = "pip: `x` | <script>alert(1)</script>\n\x1b[31m# red"
 
 
@@ -177,6 +179,11 @@ def test_plots_have_room_for_their_values_and_say_what_was_not_measured() -> Non
         assert "a & b" in "".join(root.itertext())
         assert "not measured" in "".join(root.itertext())
     assert ElementTree.fromstring(bars("t", [Line("c", (), False)], "u")) is not None
+
+
+def test_every_row_s_name_has_room_in_a_plot() -> None:
+    longest = max(len(server.title) for table in (frameworks.TABLE, database.TABLE) for server in table.servers)
+    assert longest * BOLD_LETTER <= LEFT
 
 
 def test_oha_is_read_and_requests_that_its_end_cuts_off_are_no_errors() -> None:
