@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 SHOP := examples/shop
+USERS_DB := examples/users_db
 NATIVE := $(shell find native -name '*.rs' -o -name Cargo.toml)
 BUILT := $(VENV)/.built
 
@@ -18,7 +19,8 @@ ZIZMOR := 1.32.0
 WORKFLOWS := $(wildcard .github/workflows/*.yml docs/examples/*.yml)
 ACTIONS := action.yml report/action.yml
 
-.PHONY: help setup perf demo-regression shop-baseline test check fmt lint lint-workflows bench clean
+.PHONY: help setup perf demo-regression shop-baseline test check fmt lint lint-workflows bench bench-frameworks
+.PHONY: bench-database clean
 
 help:
 	@echo "make setup            make $(VENV) and build the package into it (only what changed)"
@@ -28,6 +30,8 @@ help:
 	@echo "make check            what CI checks besides: format, lints, docs, types, the stub"
 	@echo "make fmt / lint       format the code / only the lints, those of the workflows too"
 	@echo "make bench            the benchmarks of the project itself"
+	@echo "make bench-frameworks beside other frameworks (SECONDS=30 of load a row, in ROUNDS=6); docs/benchmarks.md"
+	@echo "make bench-database   the same with PostgreSQL, beside FastAPI and Axum"
 	@echo "make clean            remove what was built (not $(VENV), not baselines)"
 
 setup: $(BUILT)
@@ -68,6 +72,7 @@ test: setup
 	cargo test --locked
 	$(BIN)/python -m pytest
 	cd $(SHOP) && $(BIN)/python -m pytest
+	cd $(USERS_DB) && $(BIN)/python -m pytest
 
 check: setup
 	cargo fmt --all --check
@@ -102,6 +107,14 @@ fmt: setup
 bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 	$(BIN)/python benchmarks/engine_vs_uvicorn.py
+
+# Further options in ARGS, such as ARGS="--only ours-face,axum"; `python -m published --help` has them.
+SECONDS ?= 30
+ROUNDS ?= 6
+ARGS ?=
+
+bench-frameworks bench-database: setup
+	PYTHONPATH=benchmarks:$(USERS_DB) $(BIN)/python -m published $(@:bench-%=%) --seconds $(SECONDS) --rounds $(ROUNDS) $(ARGS)
 
 clean:
 	rm -rf target dist .pytest_cache .mypy_cache .ruff_cache .benchmarks $(BUILT)

@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from environments import Environments, Interpreter, Missing
+from measuring.environments import Environments, Missing
+from measuring.rows import Place, Server, Start
 
 HERE = Path(__file__).resolve().parent
 APPS = HERE / "apps"
@@ -38,33 +38,6 @@ RAW = ("W1-async", "W7")
 FLASK = ("W1-sync",)
 # As gunicorn's gthread has them.
 THREADS = "4"
-
-
-@dataclass(frozen=True)
-class Start:
-    """What starts a server: the command, and variables besides this process's."""
-
-    command: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    interpreter: Interpreter | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a server is to listen, and a folder for its files."""
-
-    port: int
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Server:
-    """A row. ``start`` raises Missing where this server cannot be had."""
-
-    name: str
-    title: str
-    kinds: tuple[str, ...]
-    start: Callable[[Environments, Place], Start]
 
 
 def _serve(mount: str | None, face: bool = False) -> Callable[[Environments, Place], Start]:
@@ -172,7 +145,7 @@ def _nginx(_environments: Environments, place: Place) -> Start:
 
 
 def _hyper_limit(environments: Environments, place: Place) -> Start:
-    return Start([str(environments.hyper_limit(HERE / "hyper_limit")), str(place.port)])
+    return Start([str(environments.program(HERE / "hyper_limit")), str(place.port)])
 
 
 SERVERS = [

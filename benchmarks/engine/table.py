@@ -14,10 +14,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from comparison import GOALS, Goal, Ratio, Row, judged, ratio, row
-from records import Record, read
+import benchmarks_path  # noqa: F401  (for `measuring`)
+from comparison import GOALS, Goal, judged
 from servers import SERVERS
 from workloads import WORKLOADS, Workload
+
+from measuring.ratios import Ratio, Row, ratio, row
+from measuring.records import Record, read
 
 REFERENCES = ["nginx", "hyper-limit", "fastapi-uvicorn", "django-bolt", "django-bolt-msgspec", "robyn"]
 BUSY_GENERATOR = 0.9

@@ -16,10 +16,18 @@ PINS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("fastapi==0.165.0", "pydantic==2.14.4", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"),
     "granian": ("granian==2.8.7", "fastapi==0.165.0", "pydantic==2.14.4", "uvloop==0.23.0"),
     "gunicorn": ("flask==3.1.3", "gunicorn==27.0.1"),
+    "fastapi-gunicorn": (
+        "fastapi==0.165.0", "pydantic==2.14.4", "gunicorn==27.0.1", "uvicorn==0.54.0", "uvicorn-worker==0.4.0",
+        "uvloop==0.23.0", "httptools==0.9.0",
+    ),
+    "database": (
+        "fastapi==0.165.0", "pydantic==2.14.4", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0",
+        "sqlalchemy[asyncio]==2.1.9", "asyncpg==0.32.0", "psycopg[binary]==3.3.9",
+    ),
     "django-bolt": ("django-bolt==0.13.0", "pydantic==2.14.4"),
     "robyn": ("robyn==0.88.0", "pydantic==2.14.4"),
     "fastrapi": ("fastrapi==0.2.11", "pydantic==2.14.4"),
-}
+}  # fmt: skip
 OLDEST_PYTHON = {"django-bolt": (3, 12)}
 _Maker = Callable[[], "Interpreter"]
 INSTALL_S = 900
@@ -46,7 +54,7 @@ class Environments:
         self._cache = cache
         self._python = python
         self._known: dict[str, Interpreter | str] = {}
-        self._built: Path | None = None
+        self._built: dict[str, Path | str] = {}
 
     def own(self) -> Interpreter:
         """The interpreter that this runs in, which has pytest-fastr."""
@@ -56,17 +64,30 @@ class Environments:
         """The environment of ``PINS``. Raises Missing."""
         return self._remembered(name, lambda: self._made(name))
 
-    def hyper_limit(self, source: Path) -> Path:
-        """The built program of ``hyper_limit/``. Raises Missing."""
-        if self._built is not None:
-            return self._built
-        if shutil.which("cargo") is None:
+    def program(self, source: Path) -> Path:
+        """The built program of a crate, whose name is the folder's. Raises Missing."""
+        name = source.name
+        if name not in self._built:
+            try:
+                self._built[name] = self._compiled(source)
+            except Missing as missing:
+                self._built[name] = str(missing)
+        built = self._built[name]
+        if isinstance(built, str):
+            raise Missing(built)
+        return built
+
+    def _compiled(self, source: Path) -> Path:
+        cargo = shutil.which("cargo") or shutil.which("cargo", path=str(Path.home() / ".cargo" / "bin"))
+        if cargo is None:
             raise Missing("cargo is not installed")
-        target = self._cache / "hyper_limit"
-        command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", str(source / "Cargo.toml")]
+        target = self._cache / source.name
+        built = target / "release" / source.name.replace("_", "-")
+        if not built.exists():
+            print(f"building {source.name}, which takes minutes", file=sys.stderr)
+        command = [cargo, "build", "--release", "--locked", "--quiet", "--manifest-path", str(source / "Cargo.toml")]
         _run([*command, "--target-dir", str(target)], BUILD_S)
-        self._built = target / "release" / "hyper-limit"
-        return self._built
+        return built
 
     def _remembered(self, name: str, make: _Maker) -> Interpreter:
         if name not in self._known:

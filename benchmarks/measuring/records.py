@@ -18,11 +18,13 @@ def read(path: Path) -> list[Record]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text().split("\n"):
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             continue
+        if isinstance(record, dict) and "kind" in record:
+            records.append(record)
     return records
 
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from environments import Environments, Missing
-from generators import Wrong, ask
-from processes import Cores, Process
-from servers import APPS, Place, Server, Start
-from workloads import Workload
+from measuring.asks import Workload
+from measuring.environments import Environments, Missing
+from measuring.generators import Wrong, ask
+from measuring.processes import Cores, Process, cpu_ns, tree
+from measuring.rows import Place, Server, Start
 
 TRIES = 3
+# A server that has not used this share of a core for so long has started; one that never does is measured all the same.
+SETTLE_S, QUIET_S, QUIET_SHARE = 60.0, 0.2, 0.1
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Running:
 class Pool:
     """Servers by name and by what routes they have."""
 
-    def __init__(self, environments: Environments, cores: Cores, folder: Path, start_s: float) -> None:
+    def __init__(self, environments: Environments, cores: Cores, folder: Path, apps: Path, start_s: float) -> None:
         self._environments = environments
         self._cores = cores
         self._folder = folder
+        self._apps = apps
         self._start_s = start_s
         self._up: dict[tuple[str, str], Running] = {}
 
@@ -80,7 +83,9 @@ class Pool:
             process = self._spawned(start, workload.routes, folder / "log")
             try:
                 if self._answers(process, port, workload):
-                    return Running(process, port, start, time.monotonic() - began)
+                    started_s = time.monotonic() - began
+                    settle(process.pid)
+                    return Running(process, port, start, started_s)
                 ended, said = process.has_ended(), process.said()
             except BaseException:
                 process.stop()
@@ -93,7 +98,7 @@ class Pool:
 
     def _spawned(self, start: Start, routes: str, log: Path) -> Process:
         environment = {
-            **os.environ, "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1", "BENCH_ROUTES": routes,
+            **os.environ, "PYTHONPATH": str(self._apps), "PYTHONDONTWRITEBYTECODE": "1", "BENCH_ROUTES": routes,
             **start.environment,
         }  # fmt: skip
         try:
@@ -110,6 +115,16 @@ class Pool:
                 return True
             time.sleep(0.05)
         return False
+
+
+def settle(pid: int) -> None:
+    """Waits until a server is quiet: its workers may still be starting when one of them answers."""
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline:
+        before = cpu_ns(tree(pid))
+        time.sleep(QUIET_S)
+        if cpu_ns(tree(pid)) - before < QUIET_SHARE * QUIET_S * 1e9:
+            return
 
 
 def free_port() -> int:
