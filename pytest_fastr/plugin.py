@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr import options as cli_options
+from pytest_fastr.benchmarked import BenchmarkGate, is_gated
 from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
 from pytest_fastr.fixtures import perf, perf_app, perf_load, perf_server
@@ -71,7 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except FastrError as error:
         raise pytest.UsageError(str(error)) from error
     pool = gate.pool if gate is not None else EpochPool(secrets.randbits(32))
-    config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
+    state = config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
+    if gate is not None and not read.equal:
+        config.pluginmanager.register(BenchmarkGate(state, gate), "fastr-benchmarks")
 
 
 def _is_distributed(config: pytest.Config) -> bool:
@@ -141,7 +144,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if gate is None:
         return
     tests = sum("perf" in getattr(item, "fixturenames", ()) for item in session.items)
-    gate.expect(tests)
+    functions = 0 if gate.settings.equal else sum(map(is_gated, session.items))
+    gate.expect(tests + functions, functions)
     if tests and gate.against is not None and not session.config.option.collectonly:
         try:
             with state.live.test(gate.against.title) as show:
@@ -218,8 +222,8 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
     if not measured and not collecting and session.exitstatus in good:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         session.config.stash[_COMPLAINT] = (
-            "pytest --perf measured nothing: no test that uses the fixture `perf` or `perf_load` ran to its end; "
-            "look at the selection (-k, -m, paths) and at the skipped tests"
+            "pytest --perf measured nothing: no test that uses the fixture `perf`, `perf_load` or `benchmark` ran to "
+            "its end; look at the selection (-k, -m, paths) and at the skipped tests"
         )
 
 

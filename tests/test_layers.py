@@ -27,6 +27,7 @@ LAYERS = (
     ("options", "state"),
     ("perf_load", "sources"),
     ("fixtures",),
+    ("benchmarked",),
     ("github_command", "load_command", "routes_command", "selftest_command"),
     ("plugin", "cli", "serve", ""),
 )

@@ -15,7 +15,7 @@ Mode = Literal["paired", "stored", "equal"]
 # Session-to-session standard deviation of a stored log ratio until this profile's own sessions say better.
 PRIOR_SPREAD = {
     "cpu": 0.03, "throughput": 0.03, "p50": 0.10, "p90": 0.10, "p99": 0.10, "memory": 0.05,
-    "rate_p50": 0.15, "rate_p90": 0.20, "rate_p99": 0.30,
+    "rate_p50": 0.15, "rate_p90": 0.20, "rate_p99": 0.30, "time": 0.05,
 }  # fmt: skip
 
 UNKNOWN_FLOOR = (0.001, float("inf"))
