@@ -1,4 +1,4 @@
-"""Tests of pytest-benchmark, gated: with ``--perf``, what the fixture ``benchmark`` is given is measured by the gate too.
+"""Tests of pytest-benchmark, gated: with ``--perf``, what the fixture ``benchmark`` gets is measured by the gate too.
 
 The fixture stays pytest-benchmark's: it runs first, as it always does, and its table and files have its numbers. An
 instance becomes one of a subclass of its own class, whose two public ways of being called do more; pytest-benchmark is
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import platform
 import sys
 from collections.abc import Callable, Generator, Mapping
 from types import FrameType
@@ -21,6 +22,8 @@ from pytest_fastr.errors import ConfigError, FastrError, MeasurementError
 from pytest_fastr.fixtures import marker_settings
 from pytest_fastr.gate.calls import Caller, CallShape, Function, caller_of
 from pytest_fastr.gate.functions import FunctionMeasurement
+from pytest_fastr.gate.profile import HardwareProfile
+from pytest_fastr.gate.ref import current_commit
 from pytest_fastr.gate.session import GateSession
 from pytest_fastr.state import ItemResult, PluginState
 
@@ -60,6 +63,42 @@ def is_gated(item: pytest.Item) -> bool:
     session = item.config.pluginmanager.getplugin("pytest-benchmark")
     measures = session is not None and not session.disabled and not session.skip
     return measures and "benchmark" in getattr(item, "fixturenames", ())
+
+
+def machine_info(config: pytest.Config, profile: HardwareProfile) -> Mapping[str, object]:
+    """The machine as pytest-benchmark's files have it, from its own hooks where it is there."""
+    if config.pluginmanager.hasplugin("pytest-benchmark"):
+        info: dict[str, object] = config.hook.pytest_benchmark_generate_machine_info(config=config)
+        config.hook.pytest_benchmark_update_machine_info(config=config, machine_info=info)
+        return info
+    return {
+        "node": platform.node(),
+        "processor": platform.processor(),
+        "machine": platform.machine(),
+        "python_compiler": platform.python_compiler(),
+        "python_implementation": platform.python_implementation(),
+        "python_implementation_version": platform.python_version(),
+        "python_version": platform.python_version(),
+        "python_build": platform.python_build(),
+        "release": platform.release(),
+        "system": platform.system(),
+        "cpu": {
+            "vendor_id_raw": profile.key.cpu_vendor,
+            "brand_raw": profile.key.cpu_model,
+            "count": profile.key.cores,
+        },
+    }
+
+
+def commit_info(config: pytest.Config) -> Mapping[str, object]:
+    """The commit as pytest-benchmark's files have it, from its own hooks where it is there; what is not known is
+    null."""
+    if config.pluginmanager.hasplugin("pytest-benchmark"):
+        info: dict[str, object] = config.hook.pytest_benchmark_generate_commit_info(config=config)
+        config.hook.pytest_benchmark_update_commit_info(config=config, commit_info=info)
+        return info
+    unknown: dict[str, object] = dict.fromkeys(("time", "author_time", "dirty", "branch"))
+    return {**unknown, "id": current_commit(config.rootpath) or "unversioned", "project": config.rootpath.name}
 
 
 def _is_benchmark(value: object) -> bool:
@@ -174,7 +213,7 @@ def _plain(function: Function, caller: Caller) -> Callable[..., Any]:
 
 
 def function_settings(item: pytest.Item, state: PluginState) -> tuple[CallShape, Mapping[str, float]]:
-    """How long a test's function is measured, and the limits that were given. Raises ConfigError naming the argument."""
+    """How long a test's function is measured, and the limits that were given. Raises ConfigError."""
     settings = marker_settings(item, state.config, state)
     for mark in item.own_markers:
         if mark.name == "perf":

@@ -40,6 +40,7 @@ class Options:
     reason: str | None = None
     profile: bool = True
     app: str | None = None
+    benchmark_json: Path | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -55,6 +56,10 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--perf-report", metavar="FILE", dest="fastr_report", help="write the results as one HTML page, with plots"
     )
+    group.addoption(
+        "--perf-benchmark-json", metavar="FILE", dest="fastr_benchmark_json",
+        help="write the results as pytest-benchmark's JSON, for the tools that read it",
+    )  # fmt: skip
     group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
     group.addoption(
         "--perf-duration", metavar="TIME", dest="fastr_duration", help="load time per side and test, e.g. 10s"
@@ -124,7 +129,10 @@ def read_options(config: pytest.Config) -> Options:
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
     if report is not None:
-        _refuse_report(config.getoption("fastr_report"), report, json, perf)
+        _refuse_file("--perf-report", report, perf, {"--perf-json": json})
+    benchmark_json = path("fastr_benchmark_json")
+    if benchmark_json is not None:
+        _refuse_file("--perf-benchmark-json", benchmark_json, perf, {"--perf-json": json, "--perf-report": report})
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
@@ -147,18 +155,20 @@ def read_options(config: pytest.Config) -> Options:
         reason=given["reason"],
         profile=config.getoption("fastr_profile"),
         app=config.getoption("fastr_app"),
+        benchmark_json=benchmark_json,
     )
 
 
-def _refuse_report(given: str, report: Path, json: Path | None, perf: bool) -> None:
-    """Refuses a report that could not be written, before minutes are measured for it."""
+def _refuse_file(option: str, path: Path, perf: bool, others: Mapping[str, Path | None]) -> None:
+    """Refuses a file that could not be written, before minutes are measured for it. ``others``: files by option."""
     if not perf:
-        raise pytest.UsageError("--perf-report shows what --perf measures: give both")
-    if json is not None and report.resolve() == json.resolve():
-        raise pytest.UsageError("--perf-report and --perf-json name the same file: give each its own")
-    reason = why_unwritable(report)
+        raise pytest.UsageError(f"{option} shows what --perf measures: give both")
+    for other, its_path in others.items():
+        if its_path is not None and path.resolve() == its_path.resolve():
+            raise pytest.UsageError(f"{option} and {other} name the same file: give each its own")
+    reason = why_unwritable(path)
     if reason is not None:
-        raise pytest.UsageError(f"--perf-report {given!r} cannot be written: {reason}")
+        raise pytest.UsageError(f"{option} {str(path)!r} cannot be written: {reason}")
 
 
 def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
@@ -190,7 +200,13 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in ("--perf-json", "--perf-report", "--perf-baselines", "--perf-against-python"):
+        if option in (
+            "--perf-json",
+            "--perf-report",
+            "--perf-benchmark-json",
+            "--perf-baselines",
+            "--perf-against-python",
+        ):
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

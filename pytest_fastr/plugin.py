@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_fastr import options as cli_options
-from pytest_fastr.benchmarked import BenchmarkGate, is_gated
+from pytest_fastr.benchmarked import BenchmarkGate, commit_info, is_gated, machine_info
 from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
 from pytest_fastr.fixtures import perf, perf_app, perf_load, perf_server
@@ -28,6 +28,7 @@ from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.ref import current_commit, resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
 from pytest_fastr.options import Options, add_options, baseline_folder
+from pytest_fastr.report.benchmark_json import benchmark_file
 from pytest_fastr.report.equals_text import equals_text
 from pytest_fastr.report.html.loads import LoadRun
 from pytest_fastr.report.html.page import to_html
@@ -210,7 +211,7 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
-    for write_file in (_write_result_file, _write_html):
+    for write_file in (_write_result_file, _write_html, _write_benchmark_json):
         try:
             write_file(session, state, gate)
         except FastrError as error:
@@ -228,6 +229,7 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
 
 
 _COMPLAINT = pytest.StashKey[str]()
+_LEFT_OUT = pytest.StashKey[str]()
 
 
 def _write_result_file(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
@@ -247,6 +249,17 @@ def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) 
         failed_tests=session.testsfailed,
     )
     write_text(state.options.report, page, "HTML report", "--perf-report")
+
+
+def _write_benchmark_json(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
+    path, config = state.options.benchmark_json, session.config
+    if path is None or config.option.collectonly:
+        return
+    file = benchmark_file(_session_report(config, gate), machine_info(config, gate.profile), commit_info(config))
+    write_text(path, file.text, "benchmark file", "--perf-benchmark-json")
+    if file.left_out:
+        names = ", ".join(map(printable, file.left_out))
+        config.stash[_LEFT_OUT] = f"not in {path}, since no times were measured: {names}"
 
 
 def _load_documents(state: PluginState) -> list[dict[str, object]]:
@@ -289,6 +302,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
         if state.options.equal:
             reporter.write_line(textwrap.fill(equals_text(state.gate.equals), writer.fullwidth))
+    left_out = config.stash.get(_LEFT_OUT, None)
+    if left_out:
+        reporter.write_line(textwrap.fill(left_out, reporter._tw.fullwidth), yellow=True)
     complaint = config.stash.get(_COMPLAINT, None)
     if complaint:
         reporter.write_line(complaint, red=True)
