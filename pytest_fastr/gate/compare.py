@@ -24,7 +24,7 @@ UNITS = {
     "cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes",
     "rate_p50": "us", "rate_p90": "us", "rate_p99": "us", "time": "us",
 }  # fmt: skip
-FUNCTION_UNITS = {"cpu": "us", "time": "us"}
+FUNCTION_UNITS = {"cpu": "us/call", "time": "us/call"}
 """The metrics of a function: CPU time and wall time per call."""
 HIGHER_IS_BETTER = frozenset({"throughput"})
 

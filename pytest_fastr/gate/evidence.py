@@ -64,7 +64,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class Rounds:
     """How long rounds took: pairs of seconds a call and how many rounds took so long, shortest first. A round is so
     many calls; of requests it is one."""
 
@@ -99,7 +99,7 @@ class Evidence:
     b_title: str
     epochs: tuple[EpochEvidence, ...]
     curves: tuple[Curve, Curve]
-    times: Times = Times(())
+    rounds: Rounds = Rounds(())
     """The candidate's: response times of the user's closed loop, or those of a function's rounds."""
     unchanged: Mapping[str, float] = field(default_factory=dict)
     """Per metric the log ratio of B to A at which nothing would have changed. Not there: nothing to compare with."""

@@ -13,7 +13,7 @@ from pytest_fastr.config import DEFAULT_FUNCTION_LIMITS
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate.acceptance import acceptance
 from pytest_fastr.gate.baseline import BaselineStore, StoredTest
-from pytest_fastr.gate.basis import Stored
+from pytest_fastr.gate.basis import FUNCTION_SPREAD, Stored
 from pytest_fastr.gate.blocks import Cost, epoch_estimate
 from pytest_fastr.gate.budget import Budget, short_note, spent_note
 from pytest_fastr.gate.calls import (
@@ -26,7 +26,7 @@ from pytest_fastr.gate.calls import (
     reference_caller,
 )
 from pytest_fastr.gate.compare import FUNCTION_UNITS, Comparison, Estimate, Rules, compare, session_record
-from pytest_fastr.gate.evidence import Curve, EpochEvidence, Evidence, Ratio, Times
+from pytest_fastr.gate.evidence import Curve, EpochEvidence, Evidence, Ratio, Rounds
 from pytest_fastr.gate.gather import MOST_CHUNKS, chunks, history_of, unchanged_of
 from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided, outcome_of_looks
 from pytest_fastr.gate.measure import Show
@@ -130,7 +130,8 @@ class FunctionGate:
             if not self._rules.update:
                 raise MeasurementError(_changed(measurement, stored))
             stored = None
-        return Stored(stored, {metric: self._store.history(metric, functions=True) for metric in COSTS})
+        history = {metric: self._store.history(metric, functions=True) for metric in COSTS}
+        return Stored(stored, history, spread=FUNCTION_SPREAD)
 
     def _notes(self, measurement: FunctionMeasurement) -> tuple[ValidityNote, ...]:
         if self._rules.mode == "paired":
@@ -251,7 +252,7 @@ def _evidence(samples: CallSamples, basis: Stored, compared: Comparison) -> Evid
         b_title="the function",
         epochs=tuple(epochs),
         curves=(Curve(0, ()), Curve(0, ())),
-        times=Times(tuple((seconds, 1) for seconds in slices_s), samples.calls_a_slice),
+        rounds=Rounds(tuple((seconds, 1) for seconds in slices_s), samples.calls_a_slice),
         unchanged=unchanged_of(compared.found, compared.results),
         history=history_of(basis, compared.found),
     )

@@ -17,8 +17,8 @@ from pytest_fastr.gate.evidence import (
     Evidence,
     History,
     Ratio,
+    Rounds,
     SessionPoint,
-    Times,
     Work,
 )
 from pytest_fastr.gate.measure import EpochSample
@@ -47,7 +47,7 @@ def gather(decision: Decision, results: Mapping[str, MetricResult]) -> Evidence:
         b_title=task.pair.b.title,
         epochs=tuple(_epoch(epoch, an_epoch) for epoch in samples.epochs),
         curves=(curve(samples.baseline), curve(samples.candidate)),
-        times=times_of(_native.Histogram.merged([epoch.stretch.response for epoch in samples.epochs])),
+        rounds=rounds_of(_native.Histogram.merged([epoch.stretch.response for epoch in samples.epochs])),
         unchanged=unchanged_of(found, results),
         history=history_of(task.basis, found) if isinstance(task.basis, Stored) else None,
     )
@@ -69,7 +69,7 @@ def curve(side: _native.Side) -> Curve:
     return Curve(side.requests, tuple((share, ns / 1000) for share, ns in known if ns is not None))
 
 
-def times_of(times: _native.Histogram) -> Times:
+def rounds_of(times: _native.Histogram) -> Rounds:
     """What the histogram holds, to three digits: its bins are found by halving ranges until nothing is left to tell."""
     found: list[tuple[float, int]] = []
     # Ends, and how many times lie up to each.
@@ -85,7 +85,7 @@ def times_of(times: _native.Histogram) -> Times:
         up_to_middle = times.count_between(0, middle)
         # The lower half is taken next: what is found is sorted.
         ranges += [(middle, high, up_to_middle, up_to_high), (low, middle, up_to_low, up_to_middle)]
-    return Times(tuple(found))
+    return Rounds(tuple(found))
 
 
 def _sum(blocks: Sequence[_Block], side: int) -> Work:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from pytest_fastr.gate.evidence import Times
+from pytest_fastr.errors import ReportError
+from pytest_fastr.gate.evidence import Rounds
 from pytest_fastr.gate.model import SessionReport, TestReport
 from pytest_fastr.report.result_file import plain
 
@@ -32,7 +33,10 @@ class BenchmarkFile:
 def benchmark_file(
     report: SessionReport, machine_info: Mapping[str, object], commit_info: Mapping[str, object]
 ) -> BenchmarkFile:
-    """The session as strict, indented JSON in ASCII. A test that was compared with several things has one entry."""
+    """The session as strict, indented JSON in ASCII. A test that was compared with several things has one entry.
+
+    Raises ReportError for information of the user's hooks that JSON cannot hold.
+    """
     tests: dict[str, list[TestReport]] = {}
     for test in report.tests:
         tests.setdefault(test.nodeid, []).append(test)
@@ -44,12 +48,15 @@ def benchmark_file(
         "datetime": report.started,
         "version": FORMAT,
     }
-    text = json.dumps(plain(document), indent=4, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(plain(document), indent=4, allow_nan=False) + "\n"
+    except TypeError as error:
+        raise ReportError(f"no --perf-benchmark-json: {error}; see the hooks pytest_benchmark_update_*") from error
     return BenchmarkFile(text, tuple(nodeid for nodeid, entry in entries.items() if entry is None))
 
 
 def _entry(reports: Sequence[TestReport]) -> dict[str, object] | None:
-    measured = next((one for one in reports if one.evidence is not None and one.evidence.times.counts), None)
+    measured = next((one for one in reports if one.evidence is not None and one.evidence.rounds.counts), None)
     if measured is None or measured.evidence is None:
         return None
     name, param = _name(measured.nodeid)
@@ -61,7 +68,7 @@ def _entry(reports: Sequence[TestReport]) -> dict[str, object] | None:
         "param": param,
         "extra_info": _extra_info(measured, reports),
         "options": {"disable_gc": bool(measured.load.get("disable_gc")), "timer": "pytest-fastr"},
-        "stats": stats_of(measured.evidence.times),
+        "stats": stats_of(measured.evidence.rounds),
     }
 
 
@@ -91,7 +98,7 @@ def _extra_info(measured: TestReport, reports: Sequence[TestReport]) -> dict[str
     }
 
 
-def stats_of(times: Times) -> dict[str, object]:
+def stats_of(times: Rounds) -> dict[str, object]:
     """pytest-benchmark's numbers of these times, in seconds. There is at least one."""
     values = [seconds for seconds, _ in times.counts]
     up_to = list(accumulate(count for _, count in times.counts))
