@@ -259,7 +259,7 @@ def _write_benchmark_json(session: pytest.Session, state: PluginState, gate: Gat
     write_text(path, file.text, "benchmark file", "--perf-benchmark-json")
     if file.left_out:
         names = ", ".join(map(printable, file.left_out))
-        config.stash[_LEFT_OUT] = f"not in {path}, since no times were measured: {names}"
+        config.stash[_LEFT_OUT] = f"not in {path.name}, since no times were measured: {names}"
 
 
 def _load_documents(state: PluginState) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def priced(monkeypatch: pytest.MonkeyPatch) -> None:
         return total[1] / 1e9, total
 
     monkeypatch.setattr(calls, "_with_seconds", with_seconds)
+    monkeypatch.setattr(calls, "_quiet_heap", nullcontext)
     monkeypatch.setattr(functions, "reference_caller", lambda: Priced(500_000))
     monkeypatch.setattr(functions, "tracing_tool", lambda: None)
 
