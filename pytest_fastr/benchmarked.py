@@ -52,6 +52,7 @@ class BenchmarkGate:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
         """Has the fixture's calls measured."""
+        __tracebackhide__ = True
         value = yield
         if fixturedef.argname == "benchmark" and _is_benchmark(value) and is_gated(request.node):
             _measure_calls(value, Meter(request.node, self._state, self._gate))

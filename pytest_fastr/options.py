@@ -129,10 +129,11 @@ def read_options(config: pytest.Config) -> Options:
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
     if report is not None:
-        _refuse_file("--perf-report", report, perf, {"--perf-json": json})
+        _refuse_file("--perf-report", config.getoption("fastr_report"), report, perf, {"--perf-json": json})
     benchmark_json = path("fastr_benchmark_json")
     if benchmark_json is not None:
-        _refuse_file("--perf-benchmark-json", benchmark_json, perf, {"--perf-json": json, "--perf-report": report})
+        others = {"--perf-json": json, "--perf-report": report}
+        _refuse_file("--perf-benchmark-json", config.getoption("fastr_benchmark_json"), benchmark_json, perf, others)
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
@@ -159,7 +160,7 @@ def read_options(config: pytest.Config) -> Options:
     )
 
 
-def _refuse_file(option: str, path: Path, perf: bool, others: Mapping[str, Path | None]) -> None:
+def _refuse_file(option: str, given: str, path: Path, perf: bool, others: Mapping[str, Path | None]) -> None:
     """Refuses a file that could not be written, before minutes are measured for it. ``others``: files by option."""
     if not perf:
         raise pytest.UsageError(f"{option} shows what --perf measures: give both")
@@ -168,7 +169,7 @@ def _refuse_file(option: str, path: Path, perf: bool, others: Mapping[str, Path 
             raise pytest.UsageError(f"{option} and {other} name the same file: give each its own")
     reason = why_unwritable(path)
     if reason is not None:
-        raise pytest.UsageError(f"{option} {str(path)!r} cannot be written: {reason}")
+        raise pytest.UsageError(f"{option} {given!r} cannot be written: {reason}")
 
 
 def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -> None:
@@ -192,6 +193,9 @@ def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -
         raise pytest.UsageError("--perf-reason says why --perf-update accepts a worse baseline: give both")
 
 
+_WITH_PATH = ("--perf-json", "--perf-report", "--perf-benchmark-json", "--perf-baselines", "--perf-against-python")
+
+
 def _refuse_misleading_spaces(config: pytest.Config) -> None:
     """Refuses ``--perf-json PATH`` where pytest took an existing PATH for a test's when it looked for its root folder.
 
@@ -200,13 +204,7 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in (
-            "--perf-json",
-            "--perf-report",
-            "--perf-benchmark-json",
-            "--perf-baselines",
-            "--perf-against-python",
-        ):
+        if option in _WITH_PATH:
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

@@ -130,12 +130,17 @@ class FunctionGate:
             if not self._rules.update:
                 raise MeasurementError(_changed(measurement, stored))
             stored = None
-        history = {metric: self._store.history(metric, functions=True) for metric in COSTS}
+        history: dict[str, list[list[float]]] = {
+            metric: self._store.history(metric, functions=True) for metric in COSTS
+        }
         return Stored(stored, history, spread=FUNCTION_SPREAD)
 
     def _notes(self, measurement: FunctionMeasurement) -> tuple[ValidityNote, ...]:
         if self._rules.mode == "paired":
-            raise MeasurementError(f"{measurement.function.name} cannot be paired: {_UNPAIRED.partition(':')[0]}")
+            raise MeasurementError(
+                f"{measurement.function.name} is a function of the tests' own process, which cannot be paired with "
+                "another ref: leave --perf-mode out, so that its stored baseline decides, or deselect the test"
+            )
         notes = []
         if self._rules.is_paired:
             notes.append(ValidityNote("warn", "unpaired", _UNPAIRED))
@@ -228,7 +233,7 @@ def _report(
         load={
             **measurement.function.load,
             "requests": [measurement.function.name],
-            "duration_s": samples.total(1)[1] / 1e9,
+            "duration_s": round(samples.total(1)[1] / 1e9, 3),
             "epochs": len(samples.epochs),
         },
         cpu_us_per_request=cpu_ns / calls / 1000,

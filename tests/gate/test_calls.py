@@ -83,9 +83,14 @@ def test_the_sides_alternate_in_blocks_of_both_orders() -> None:
 
 def test_setup_and_teardown_stand_around_each_round_and_may_give_the_arguments() -> None:
     log: list[str] = []
+
+    def setup() -> tuple[tuple[str], dict[str, Any]]:
+        log.append("setup")
+        return ("given",), {}
+
     function = Function(
         lambda word: log.append(word),
-        setup=lambda: log.append("setup") or (("given",), {}),
+        setup=setup,
         teardown=lambda word: log.append(f"teardown {word}"),
     )
     with caller_of(function) as caller:

@@ -101,7 +101,8 @@ def test_twice_the_cost_is_red_after_another_look_and_is_called_by_calls(store: 
     assert report.confirmed
     assert report.looks > 1
     metric = report.metrics["cpu"]
-    assert (metric.unit, metric.change) == ("us/call", pytest.approx(1.0, abs=0.02))
+    assert metric.unit == "us/call"
+    assert metric.change == pytest.approx(1.0, abs=0.02)
     assert report.metrics["time"].verdict is None
 
 
