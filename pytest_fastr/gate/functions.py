@@ -30,14 +30,15 @@ from pytest_fastr.gate.evidence import Curve, EpochEvidence, Evidence, Ratio, Ro
 from pytest_fastr.gate.gather import MOST_CHUNKS, chunks, history_of, unchanged_of
 from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided, outcome_of_looks
 from pytest_fastr.gate.measure import Show
-from pytest_fastr.gate.model import TestReport, ValidityNote, Verdict, worst
+from pytest_fastr.gate.model import MetricResult, TestReport, ValidityNote, Verdict, worst
 from pytest_fastr.gate.tasks import WantedMode
 from pytest_fastr.gate.validity import is_void
 from pytest_fastr.mount.runtime import tracing_tool
 
 COSTS: tuple[Cost, ...] = ("cpu", "time")
-WAITING = 0.5
-"""A function that waits for more than this share of its time is worth a warning: `cpu` does not see it."""
+WAITING = 0.75
+"""The CPU time of a function that waits for more than this share of its time decides nothing: it does not see the
+waiting, and after each wait it hangs on who else has used the core."""
 _UNPAIRED = (
     "a function of the tests' own process cannot be paired with another ref: it was compared with its stored baseline"
 )
@@ -105,8 +106,9 @@ class FunctionGate:
         samples = measure(plan.shape.epochs)
         took_s = time.monotonic() - began_s
         self._budget.first_look(took_s)
-        found = self._estimate(samples)
-        looks = [Look(self._compare(measurement, samples, basis, look=0))]
+        is_waiting = samples.waits > WAITING
+        found = self._estimate(samples, is_waiting)
+        looks = [Look(self._compare(measurement, samples, basis, is_waiting, look=0))]
         for look, times in enumerate(LOOKS[1:], start=1):
             if self._rules.update or is_void(notes) or is_decided(looks[-1]):
                 break
@@ -115,11 +117,12 @@ class FunctionGate:
                 notes = (*notes, spent_note(self._budget.total_s))
                 break
             samples = samples.plus(measure(more))
-            pooled, later = (self._compare(measurement, some, basis, look) for some in (samples, samples.later))
-            looks.append(Look(pooled, later))
+            both = (samples, samples.later)
+            looks.append(Look(*(self._compare(measurement, some, basis, is_waiting, look) for some in both)))
         for metric, estimate in found.items():
             self._epoch_ratios.setdefault(metric, []).append(estimate.epochs)
-        notes = (*notes, *_waiting(samples, measurement))
+        if is_waiting and "time" not in measurement.gated:
+            notes = (*notes, _waiting(samples))
         if self._rules.update and not is_void(notes):
             notes = (*notes, *self._append(measurement, found, looks[0].pooled))
         return _report(measurement, basis, samples, looks, notes, looked_once=self._rules.update)
@@ -149,10 +152,10 @@ class FunctionGate:
             notes.append(ValidityNote("void", "tracing", message))
         return tuple(notes)
 
-    def _estimate(self, samples: CallSamples) -> dict[str, Estimate]:
+    def _estimate(self, samples: CallSamples, is_waiting: bool) -> dict[str, Estimate]:
         calls, *costs_ns = samples.total(1)
         found = {}
-        for cost, total_ns in zip(("time", "cpu"), costs_ns, strict=True):
+        for cost, total_ns in list(zip(("time", "cpu"), costs_ns, strict=True))[: 1 if is_waiting else 2]:
             try:
                 epochs = [epoch_estimate(epoch.blocks, cost) for epoch in samples.epochs]  # type: ignore[arg-type]
             except ValueError as error:
@@ -161,17 +164,24 @@ class FunctionGate:
             found[cost] = Estimate(ratio, tuple(one.log_ratio for one in epochs), total_ns / calls / 1000)
         return found
 
-    def _compare(self, measurement: FunctionMeasurement, samples: CallSamples, basis: Stored, look: int) -> Comparison:
+    def _compare(
+        self, measurement: FunctionMeasurement, samples: CallSamples, basis: Stored, is_waiting: bool, look: int
+    ) -> Comparison:
+        gated = tuple(one for one in measurement.gated if not (is_waiting and one == "cpu"))
         false_alarm = self._rules.false_alarm / (self._budget.tests * len(measurement.gated))
         rules = Rules(
             limits={**DEFAULT_FUNCTION_LIMITS, **measurement.limits},
-            gated=measurement.gated,
+            gated=gated,
             false_alarm=false_alarm * SPENT[look],
             most_epochs=LOOKS[-1] * samples.shape.epochs,
             last_false_alarm=false_alarm * SPENT[-1],
         )
-        compared = compare(self._estimate(samples), basis, rules)
+        compared = compare(self._estimate(samples, is_waiting), basis, rules)
         results = {metric: replace(one, unit=FUNCTION_UNITS[metric]) for metric, one in compared.results.items()}
+        if not gated:
+            note = "not compared: the function waits for most of its time"
+            open_ = MetricResult("cpu", FUNCTION_UNITS["cpu"], "lower", verdict=Verdict.INCONCLUSIVE, notes=(note,))
+            results = {"cpu": open_, **results}
         return replace(compared, results=results)
 
     def _append(
@@ -187,18 +197,12 @@ class FunctionGate:
         return ()
 
 
-def _waiting(samples: CallSamples, measurement: FunctionMeasurement) -> tuple[ValidityNote, ...]:
-    """A warning where the function mostly waits and nothing that decides sees it. The reference function never waits:
-    what it does not get of its core is the machine's doing."""
-    shares = [cpu_ns / wall_ns for _, wall_ns, cpu_ns in map(samples.total, (0, 1))]
-    waits = 1 - shares[1] / shares[0]
-    if waits < WAITING or "time" in measurement.gated:
-        return ()
+def _waiting(samples: CallSamples) -> ValidityNote:
     message = (
-        f"the function waits for {waits:.0%} of its time (I/O, sleeps, other processes), and `cpu` does not see that: "
-        'let its wall time decide too, by @pytest.mark.perf(limit={"time": "10%"})'
+        f"the function waits for {samples.waits:.0%} of its time (I/O, sleeps, other processes), so that its CPU time "
+        'decides nothing: let its wall time decide, by @pytest.mark.perf(limit={"time": "10%"})'
     )
-    return (ValidityNote("warn", "waiting", message),)
+    return ValidityNote("warn", "waiting", message)
 
 
 def _changed(measurement: FunctionMeasurement, stored: StoredTest) -> str:

@@ -125,6 +125,9 @@ def _accepting_limit(moved: Sequence[MetricResult]) -> str:
 def _inconclusive(test: TestReport) -> list[str]:
     lines = [f"{absolute_words(one)}." for one in test.absolute if one.verdict is Verdict.INCONCLUSIVE]
     for metric in _of_verdict(test, Verdict.INCONCLUSIVE):
+        if metric.change is None:
+            lines += [f"{metric_title(metric.name, metric.unit)} could not be compared.", *_notes(metric)]
+            continue
         lines += [
             f"{metric_title(metric.name, metric.unit)} moved by {percent_text(metric.change)},"
             " which shows neither a regression nor its absence.",

@@ -129,10 +129,17 @@ def test_wall_time_decides_where_it_has_a_limit(store: BaselineStore) -> None:
     assert judged(store, 10_000, waits=3.0, measured=limited).metrics["time"].verdict is Verdict.REGRESSED
 
 
-def test_what_mostly_waits_is_said_unless_its_time_decides(store: BaselineStore) -> None:
-    assert [note.code for note in judged(store, 10_000, waits=10.0).validity] == ["waiting"]
+def test_what_mostly_waits_is_open_unless_its_time_decides(store: BaselineStore) -> None:
+    update = replace(RULES, update=True)
+    report = judged(store, 10_000, update, waits=10.0)
+    assert (report.verdict, [note.code for note in report.validity]) == (Verdict.INCONCLUSIVE, ["waiting"])
+    # Nor does it say what the CPU time of other functions differs by.
+    assert store.history("cpu", functions=True) == []
+    assert judged(store, 50_000, waits=10.0).verdict is Verdict.INCONCLUSIVE
     limited = replace(MEASURED, limits={"time": 0.1})
-    assert judged(store, 10_000, waits=10.0, measured=limited).validity == ()
+    slower = judged(store, 50_000, waits=10.0, measured=limited)
+    assert (slower.verdict, slower.validity) == (Verdict.REGRESSED, ())
+    assert "cpu" not in slower.metrics
 
 
 def test_a_worse_session_is_stored_only_with_a_reason(store: BaselineStore) -> None:
