@@ -17,7 +17,7 @@ PRIOR_SPREAD = {
     "cpu": 0.03, "throughput": 0.03, "p50": 0.10, "p90": 0.10, "p99": 0.10, "memory": 0.05,
     "rate_p50": 0.15, "rate_p90": 0.20, "rate_p99": 0.30,
 }  # fmt: skip
-FUNCTION_SPREAD = {"cpu": 0.08, "time": 0.20}
+FUNCTION_SPREAD = {"cpu": 0.05, "time": 0.20}
 """The same of a function, which lives in one process: what processes differ by is between sessions alone."""
 
 UNKNOWN_FLOOR = (0.001, float("inf"))
