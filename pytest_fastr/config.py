@@ -54,6 +54,10 @@ DEFAULT_LIMITS: Mapping[str, float] = MappingProxyType({
 DEFAULT_PAIRED_LIMITS: Mapping[str, float] = MappingProxyType({**DEFAULT_LIMITS, "cpu": 0.02, "throughput": 0.02})
 """The change that counts as a regression of another git ref, measured in the same run."""
 
+DEFAULT_FUNCTION_LIMITS: Mapping[str, float] = MappingProxyType({"cpu": DEFAULT_LIMITS["cpu"], "time": 0.10})
+"""The change that counts as a regression of a function of pytest-benchmark's. Its wall time decides where a limit of
+`time` is given."""
+
 DEFAULT_GATE: tuple[str, ...] = ("cpu", "throughput", "p99")
 """The metrics that decide a verdict unless told otherwise."""
 
@@ -204,7 +208,8 @@ def parse_limits(value: object, what: str) -> Limits:
             if known is not None:
                 absolute[metric] = known
                 continue
-            _check_metric(metric, what, {*DEFAULT_LIMITS, *_ABSOLUTE_METRICS})
+            if metric not in DEFAULT_FUNCTION_LIMITS:
+                _check_metric(metric, what, {*DEFAULT_LIMITS, *DEFAULT_FUNCTION_LIMITS, *_ABSOLUTE_METRICS})
             changes[metric] = parse_limit(limit, f"{what} of `{metric}`")
     if changes.get("throughput", 0.0) >= 1:
         raise ConfigError(f"{what} of `throughput` must be below 100 %: it cannot fall further")

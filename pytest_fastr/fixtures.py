@@ -132,6 +132,10 @@ def marker_settings(item: pytest.Item, config: Config, state: PluginState) -> Ma
             given.get("limit", Limits())
         )
         given = {**given, **mark.kwargs, "limit": limit}
+    if "time" in given.get("limit", Limits()).changes and "benchmark" not in getattr(item, "fixturenames", ()):
+        raise ConfigError(
+            "@pytest.mark.perf: `limit` of `time` is for tests that use `benchmark`; of requests limit p50, p90 or p99"
+        )
     options = state.options
     duration = parse_duration(given["duration"], "@pytest.mark.perf: `duration`") if "duration" in given else None
     shape = LoadShape(

@@ -42,6 +42,7 @@ class Options:
     app: str | None = None
     csv: Path | None = None
     history: bool = True
+    benchmark_json: Path | None = None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -63,6 +64,10 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--perf-no-history", action="store_false", dest="fastr_history",
         help="do not add this session to .pytest-fastr/history.db",
+    )  # fmt: skip
+    group.addoption(
+        "--perf-benchmark-json", metavar="FILE", dest="fastr_benchmark_json",
+        help="write the results as pytest-benchmark's JSON, for the tools that read it",
     )  # fmt: skip
     group.addoption("--perf-baselines", metavar="DIR", dest="fastr_baselines", help="where baselines are kept")
     group.addoption(
@@ -132,11 +137,13 @@ def read_options(config: pytest.Config) -> Options:
         raise pytest.UsageError("--perf-json writes what --perf measures: give both")
     if json is not None and json.is_dir():
         raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
-    csv = path("fastr_csv")
-    for dest, file in (("report", report), ("csv", csv)):
+    csv, benchmark_json = path("fastr_csv"), path("fastr_benchmark_json")
+    for dest, file in (("report", report), ("csv", csv), ("benchmark_json", benchmark_json)):
         if file is not None:
-            _refuse_file(f"--perf-{dest}", config.getoption(f"fastr_{dest}"), file, perf)
-    _refuse_same_files({"--perf-json": json, "--perf-report": report, "--perf-csv": csv})
+            _refuse_file(f"--perf-{dest.replace('_', '-')}", config.getoption(f"fastr_{dest}"), file, perf)
+    _refuse_same_files(
+        {"--perf-json": json, "--perf-report": report, "--perf-csv": csv, "--perf-benchmark-json": benchmark_json}
+    )
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
     _refuse_contradictions(perf, update, given)
@@ -160,6 +167,7 @@ def read_options(config: pytest.Config) -> Options:
         profile=config.getoption("fastr_profile"),
         app=config.getoption("fastr_app"),
         csv=csv,
+        benchmark_json=benchmark_json,
         history=config.getoption("fastr_history"),
     )
 
@@ -202,6 +210,16 @@ def _refuse_contradictions(perf: bool, update: bool, given: Mapping[str, Any]) -
         raise pytest.UsageError("--perf-reason says why --perf-update accepts a worse baseline: give both")
 
 
+_WITH_PATH = (
+    "--perf-json",
+    "--perf-report",
+    "--perf-csv",
+    "--perf-benchmark-json",
+    "--perf-baselines",
+    "--perf-against-python",
+)
+
+
 def _refuse_misleading_spaces(config: pytest.Config) -> None:
     """Refuses ``--perf-json PATH`` where pytest took an existing PATH for a test's when it looked for its root folder.
 
@@ -210,7 +228,7 @@ def _refuse_misleading_spaces(config: pytest.Config) -> None:
     here = config.invocation_params.dir
     args = [str(arg) for arg in config.invocation_params.args]
     for option, value in pairwise(args):
-        if option in ("--perf-json", "--perf-report", "--perf-csv", "--perf-baselines", "--perf-against-python"):
+        if option in _WITH_PATH:
             place = Path(here, value)
             if place.exists() and not place.resolve().is_relative_to(here.resolve()):
                 raise pytest.UsageError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import secrets
 import sys
 import textwrap
@@ -16,34 +15,26 @@ from typing import Any
 import pytest
 
 from pytest_fastr import options as cli_options
+from pytest_fastr.benchmarked import BenchmarkGate, is_gated
 from pytest_fastr.config import Config, load_config
 from pytest_fastr.errors import FastrError
 from pytest_fastr.fixtures import perf, perf_app, perf_load, perf_server
 from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore
 from pytest_fastr.gate.epochs import EpochPool
-from pytest_fastr.gate.model import Outcome, SessionReport, Verdict, policy_for
+from pytest_fastr.gate.model import Outcome, Verdict, policy_for
 from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.progress import Moment
-from pytest_fastr.gate.ref import current_commit, resolve_ref
+from pytest_fastr.gate.ref import resolve_ref
 from pytest_fastr.gate.session import GateSession, GateSettings
-from pytest_fastr.history.keep import history_file, keep
-from pytest_fastr.history.record import load_record, record_of
 from pytest_fastr.options import Options, add_options, baseline_folder
+from pytest_fastr.output_files import WARNINGS, leave_files, session_report
 from pytest_fastr.report import properties
-from pytest_fastr.report.csv_text import to_csv
 from pytest_fastr.report.equals_text import equals_text
-from pytest_fastr.report.html.loads import LoadRun
-from pytest_fastr.report.html.page import to_html
-from pytest_fastr.report.json_value import JsonValue
 from pytest_fastr.report.live import LiveLine
-from pytest_fastr.report.load_json import load_document
-from pytest_fastr.report.load_reader import load_run_of
 from pytest_fastr.report.load_text import to_text
-from pytest_fastr.report.output import write_text
 from pytest_fastr.report.properties import Property
 from pytest_fastr.report.quantity import printable
-from pytest_fastr.report.result_file import write
 from pytest_fastr.report.terminal import paragraph, render
 from pytest_fastr.state import STATE, LiveView, PluginState
 
@@ -79,7 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except FastrError as error:
         raise pytest.UsageError(str(error)) from error
     pool = gate.pool if gate is not None else EpochPool(secrets.randbits(32))
-    config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
+    state = config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
+    if gate is not None and not read.equal:
+        config.pluginmanager.register(BenchmarkGate(state, gate), "fastr-benchmarks")
 
 
 def _is_distributed(config: pytest.Config) -> bool:
@@ -141,7 +134,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if gate is None:
         return
     tests = sum("perf" in getattr(item, "fixturenames", ()) for item in session.items)
-    gate.expect(tests)
+    functions = 0 if gate.settings.equal else sum(map(is_gated, session.items))
+    gate.expect(tests + functions, functions)
     if tests and gate.against is not None and not session.config.option.collectonly:
         try:
             with state.live.test(gate.against.title) as show:
@@ -221,80 +215,21 @@ def _finish(session: pytest.Session, state: PluginState, gate: GateSession) -> N
         except FastrError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.stash[_COMPLAINT] = str(error)
-    for write_file in (_write_result_file, _write_html, _write_csv):
-        try:
-            write_file(session, state, gate)
-        except FastrError as error:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            session.config.stash[_COMPLAINT] = str(error)
+    for problem in leave_files(session, state, gate):
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        session.config.stash[_COMPLAINT] = problem
     collecting = session.config.option.collectonly
-    if not collecting:
-        _keep_history(session.config, state, gate)
     measured = bool(state.loads) or any(report.verdict is not Verdict.INVALID for report in gate.reports)
     good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if not measured and not collecting and session.exitstatus in good:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         session.config.stash[_COMPLAINT] = (
-            "pytest --perf measured nothing: no test that uses the fixture `perf` or `perf_load` ran to its end; "
-            "look at the selection (-k, -m, paths) and at the skipped tests"
+            "pytest --perf measured nothing: no test that uses the fixture `perf`, `perf_load` or `benchmark` ran to "
+            "its end; look at the selection (-k, -m, paths) and at the skipped tests"
         )
 
 
 _COMPLAINT = pytest.StashKey[str]()
-
-
-def _write_result_file(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
-    if state.options.json is not None:
-        write(_session_report(session.config, gate), state.options.json, _load_documents(state))
-
-
-def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
-    if state.options.report is None or session.config.option.collectonly:
-        return
-    page = to_html(
-        _session_report(session.config, gate),
-        [gate.outcome(report) for report in gate.reports],
-        loads=[LoadRun(one.nodeid, one.report, one.limits) for one in state.loads],
-        commit=current_commit(session.config.rootpath),
-        interrupted=session.exitstatus == pytest.ExitCode.INTERRUPTED,
-        failed_tests=session.testsfailed,
-    )
-    write_text(state.options.report, page, "HTML report", "--perf-report")
-
-
-def _write_csv(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
-    if state.options.csv is None or session.config.option.collectonly:
-        return
-    loads = [load_run_of(JsonValue(one, "a load run", "of this run")) for one in _load_documents(state)]
-    write_text(state.options.csv, to_csv([*gate.reports, *loads]), "CSV file", "--perf-csv")
-
-
-_HISTORY_WARNING = pytest.StashKey[str]()
-
-
-def _keep_history(config: pytest.Config, state: PluginState, gate: GateSession) -> None:
-    """Adds the session to the history, after everything that was measured."""
-    setting = state.config.history
-    if setting is False or not state.options.history or not (gate.reports or state.loads):
-        return
-    loads = [load_record(one.nodeid, one.report, one.limits) for one in state.loads]
-    record = record_of(_session_report(config, gate), loads, current_commit(config.rootpath))
-    warning = keep(record, history_file(setting, config.rootpath))
-    if warning is not None:
-        config.stash[_HISTORY_WARNING] = warning
-
-
-def _load_documents(state: PluginState) -> list[dict[str, object]]:
-    return [{"nodeid": one.nodeid, **load_document(one.report, one.limits)} for one in state.loads]
-
-
-def _session_report(config: pytest.Config, gate: GateSession) -> SessionReport:
-    versions = {
-        "pytest-fastr": version("pytest-fastr"),
-        "pytest": pytest.__version__,
-        "python": platform.python_version(),
-    }
-    return gate.session_report(versions, " ".join(["pytest", *config.invocation_params.args]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -312,7 +247,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         reporter.section("performance")
         writer = reporter._tw
         ascii_only = "utf" not in (getattr(writer._file, "encoding", None) or "").lower()
-        report = _session_report(config, state.gate)
+        report = session_report(config, state.gate)
         verbosity = config.getoption("verbose", 0)
         text = render(report, writer.fullwidth, writer.hasmarkup, ascii_only=ascii_only, verbosity=verbosity)
         reporter.write(text.rstrip("\n") + "\n")
@@ -325,9 +260,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
         if state.options.equal:
             reporter.write_line(textwrap.fill(equals_text(state.gate.equals), writer.fullwidth))
-    unkept = config.stash.get(_HISTORY_WARNING, None)
-    if unkept:
-        reporter.write_line(f"the history has not got this session: {printable(unkept)}", yellow=True)
+    for warning in config.stash.get(WARNINGS, ()):
+        reporter.write_line(textwrap.fill(warning, reporter._tw.fullwidth), yellow=True)
     complaint = config.stash.get(_COMPLAINT, None)
     if complaint:
         reporter.write_line(complaint, red=True)

@@ -28,6 +28,8 @@ LAYERS = (
     ("options", "state"),
     ("perf_load", "sources"),
     ("fixtures",),
+    ("benchmarked",),
+    ("output_files",),
     (
         "baseline_command",
         "compare_command",

@@ -42,9 +42,11 @@ class BaselineStore:
         """What is stored for the test; None when nothing is."""
         return self._files.read(self.path_of(nodeid)).get(nodeid)
 
-    def history(self, metric: str) -> list[list[float]]:
-        """The log ratios of a metric, one list a test of the profile: what its pooled spread comes from."""
-        tests = [test for path in self._files.files() for test in self._files.read(path).values()]
+    def history(self, metric: str, functions: bool = False) -> list[list[float]]:
+        """The log ratios of a metric, one list a test of the profile: what its pooled spread comes from. ``functions``:
+        of tests that measure a function of the tests' own process, which differ otherwise than servers do."""
+        found = [test for path in self._files.files() for test in self._files.read(path).values()]
+        tests = [test for test in found if ("function" in test.load) is functions]
         ratios = (
             [session.metrics[metric].log_ratio for session in test.sessions if metric in session.metrics]
             for test in tests

@@ -17,6 +17,8 @@ PRIOR_SPREAD = {
     "cpu": 0.03, "throughput": 0.03, "p50": 0.10, "p90": 0.10, "p99": 0.10, "memory": 0.05,
     "rate_p50": 0.15, "rate_p90": 0.20, "rate_p99": 0.30,
 }  # fmt: skip
+FUNCTION_SPREAD = {"cpu": 0.05, "time": 0.20}
+"""The same of a function, which lives in one process: what processes differ by is between sessions alone."""
 
 UNKNOWN_FLOOR = (0.001, float("inf"))
 """What runs differ by beyond their own errors until ``--perf-aa`` has measured it: 0.1 %, as a log ratio's standard
@@ -53,6 +55,8 @@ class Stored:
     history: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     mode: Mode = "stored"
     title: str = "the stored baseline"
+    spread: Mapping[str, float] = field(default_factory=lambda: PRIOR_SPREAD)
+    """What sessions differ by until the history says better."""
 
     @property
     def exists(self) -> bool:
@@ -66,7 +70,7 @@ class Stored:
     def judge(self, metric: str, now: _native.SessionEstimate, rule: _native.JudgeRule) -> _native.Judgement:
         """Judges the session as one more of those that are stored."""
         history = self.history.get(metric, ())
-        return _native.judge_against_sessions(now, self._ratios(metric), history, PRIOR_SPREAD[metric], rule)
+        return _native.judge_against_sessions(now, self._ratios(metric), history, self.spread[metric], rule)
 
     def _ratios(self, metric: str) -> list[tuple[float, float]]:
         """The log ratios of the stored sessions (robust centre, totals), oldest first."""

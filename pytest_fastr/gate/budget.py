@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pytest_fastr.gate.model import ValidityNote
+
 START_S = 0.5
 """What a pair of servers takes to start, about."""
 WARM_UP_S = 0.6
 """What warming up a pair takes, about."""
+OWN_RUN_S = 1.0
+"""What pytest-benchmark itself takes for a function, about."""
 LEAST_SHARE = 0.2
 """Load times are not cut below this share of what was asked for."""
 
@@ -20,6 +24,8 @@ class Budget:
 
     def __init__(self, total_s: float, tests: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.tests = tests
+        self.functions = 0
+        """How many of the tests measure a function of this process, for which no servers are started."""
         self.total_s = total_s
         self._clock = clock
         self._used_s = 0.0
@@ -28,8 +34,9 @@ class Budget:
 
     def duration_s(self, asked_s: float, epochs: int, comparisons: int = 1) -> float:
         """The load time a side of each test that fits, at most what was asked for, at least a fifth of it."""
-        fixed = max(self.tests, 1) * comparisons * epochs * (START_S + WARM_UP_S)
-        load = max(self.tests, 1) * comparisons * 2 * asked_s
+        served = max(self.tests - self.functions, 0 if self.functions else 1) * comparisons
+        fixed = served * epochs * (START_S + WARM_UP_S) + self.functions * OWN_RUN_S
+        load = (served + self.functions) * 2 * asked_s
         share = (self.total_s - fixed) / load
         return asked_s * min(1.0, max(share, LEAST_SHARE))
 
@@ -53,3 +60,18 @@ class Budget:
         mean = sum(self._first_looks_s) / done if done else 0.0
         running_s = 0.0 if self._since_s is None else self._clock() - self._since_s
         return self._used_s + running_s + look_s + max(self.tests - done, 0) * mean <= self.total_s
+
+
+def spent_note(budget_s: float) -> ValidityNote:
+    """No time was left for another look."""
+    message = f"the session's budget of {budget_s:g} s left no time for another look: raise `budget` to know more"
+    return ValidityNote("warn", "budget", message)
+
+
+def short_note(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
+    """Less was measured than was asked for."""
+    message = (
+        f"the session's budget of {budget_s:g} s leaves {fits_s:.1f} s of load a side, not {asked_s:g} s: raise "
+        "`budget`, or measure fewer tests"
+    )
+    return ValidityNote("warn", "budget", message)

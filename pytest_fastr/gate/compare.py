@@ -22,8 +22,10 @@ MOST_AT_RATE = 1.0
 """To no more than this is the limit of a tail at a rate widened: who cannot see a doubling has seen nothing."""
 UNITS = {
     "cpu": "us/request", "throughput": "rps", "p50": "us", "p90": "us", "p99": "us", "memory": "bytes",
-    "rate_p50": "us", "rate_p90": "us", "rate_p99": "us",
+    "rate_p50": "us", "rate_p90": "us", "rate_p99": "us", "time": "us",
 }  # fmt: skip
+FUNCTION_UNITS = {"cpu": "us/call", "time": "us/call"}
+"""The metrics of a function: CPU time and wall time per call."""
 HIGHER_IS_BETTER = frozenset({"throughput"})
 
 
@@ -156,6 +158,7 @@ _MISSING = {
     "rate_p50": _TOO_FEW,
     "rate_p90": _TOO_FEW,
     "rate_p99": _TOO_FEW,
+    "time": ("the wall time of no call could be read",),
     "memory": ("the memory of the server's processes cannot be read on this machine",),
 }
 
@@ -221,7 +224,13 @@ def _rule(metric: str, limit: float, rules: Rules) -> _native.JudgeRule:
     )
 
 
-def session_record(found: Mapping[str, Estimate], recorded: str, commit: str | None, engine: str) -> StoredSession:
+def session_record(
+    found: Mapping[str, Estimate],
+    recorded: str,
+    commit: str | None,
+    engine: str,
+    units: Mapping[str, str] = UNITS,
+) -> StoredSession:
     """What a baseline keeps of this session."""
     metrics = {
         metric: StoredMetric(
@@ -229,7 +238,7 @@ def session_record(found: Mapping[str, Estimate], recorded: str, commit: str | N
             totals_log_ratio=estimate.ratio.totals_log_ratio,
             se=estimate.ratio.se,
             candidate=estimate.candidate,
-            unit=UNITS[metric],
+            unit=units[metric],
         )
         for metric, estimate in found.items()
     }

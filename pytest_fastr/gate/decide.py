@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_fastr.errors import MeasurementError
-from pytest_fastr.gate.budget import Budget
+from pytest_fastr.gate.budget import Budget, spent_note
 from pytest_fastr.gate.compare import Comparison, Estimate, Rules, compare, estimates
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.looks import LOOKS, SPENT, Look, is_decided
@@ -83,7 +83,7 @@ class Decider:
                 break
             indices = range(len(samples.epochs), times * task.shape.epochs)
             if not self._budget.allows(len(indices) * epoch_s):
-                return samples, (_spent(self._budget.total_s),)
+                return samples, (spent_note(self._budget.total_s),)
             showing = part_of(show, 0.0, 1.0, f"look {look + 1}: ")
             samples = samples.plus(self._measure(task, indices, showing))
             if is_void(validity(samples)):
@@ -133,11 +133,3 @@ class Decider:
                 f"{task.pair.b.request.name}: nothing would be gated: `gate` has {', '.join(self._gated)} only, not "
                 "known of a server whose `pid` is not given; give it, or add throughput to `gate`"
             )
-
-
-def _spent(budget_s: float) -> ValidityNote:
-    return ValidityNote(
-        "warn",
-        "budget",
-        f"the session's budget of {budget_s:g} s left no time for another look: raise `budget` to know more",
-    )

@@ -64,6 +64,15 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Rounds:
+    """How long rounds took: pairs of seconds a call and how many rounds took so long, shortest first. A round is so
+    many calls; of requests it is one."""
+
+    counts: tuple[tuple[float, int], ...]
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPoint:
     """One stored session: when, at which commit, and its log ratios to the reference application."""
 
@@ -90,6 +99,8 @@ class Evidence:
     b_title: str
     epochs: tuple[EpochEvidence, ...]
     curves: tuple[Curve, Curve]
+    rounds: Rounds = Rounds(())
+    """The candidate's: response times of the user's closed loop, or those of a function's rounds."""
     unchanged: Mapping[str, float] = field(default_factory=dict)
     """Per metric the log ratio of B to A at which nothing would have changed. Not there: nothing to compare with."""
     history: History | None = None

@@ -17,6 +17,7 @@ from pytest_fastr.gate.evidence import (
     Evidence,
     History,
     Ratio,
+    Rounds,
     SessionPoint,
     Work,
 )
@@ -31,6 +32,7 @@ _MOST_AN_EPOCH = 16
 _STEPS_A_DECADE = 10
 _MOST_DECADES = 7
 _COSTS = ("cpu", "throughput")
+_DIGITS = 1000
 
 _Block = tuple[tuple[int, int, int], tuple[int, int, int]]
 
@@ -45,8 +47,9 @@ def gather(decision: Decision, results: Mapping[str, MetricResult]) -> Evidence:
         b_title=task.pair.b.title,
         epochs=tuple(_epoch(epoch, an_epoch) for epoch in samples.epochs),
         curves=(curve(samples.baseline), curve(samples.candidate)),
-        unchanged=_unchanged(found, results),
-        history=_history(task.basis, found) if isinstance(task.basis, Stored) else None,
+        rounds=rounds_of(_native.Histogram.merged([epoch.stretch.response for epoch in samples.epochs])),
+        unchanged=unchanged_of(found, results),
+        history=history_of(task.basis, found) if isinstance(task.basis, Stored) else None,
     )
 
 
@@ -66,6 +69,25 @@ def curve(side: _native.Side) -> Curve:
     return Curve(side.requests, tuple((share, ns / 1000) for share, ns in known if ns is not None))
 
 
+def rounds_of(times: _native.Histogram) -> Rounds:
+    """What the histogram holds, to three digits: its bins are found by halving ranges until nothing is left to tell."""
+    found: list[tuple[float, int]] = []
+    # Ends, and how many times lie up to each.
+    ranges = [(0, times.max_ns, 0, times.count)] if times.max_ns is not None else []
+    while ranges:
+        low, high, up_to_low, up_to_high = ranges.pop()
+        if up_to_low == up_to_high:
+            continue
+        if high - low <= max(1, low // _DIGITS):
+            found.append(((low + high + 1) // 2 / 1e9, up_to_high - up_to_low))
+            continue
+        middle = (low + high) // 2
+        up_to_middle = times.count_between(0, middle)
+        # The lower half is taken next: what is found is sorted.
+        ranges += [(middle, high, up_to_middle, up_to_high), (low, middle, up_to_low, up_to_middle)]
+    return Rounds(tuple(found))
+
+
 def _sum(blocks: Sequence[_Block], side: int) -> Work:
     requests, wall_ns, cpu_ns = (sum(block[side][part] for block in blocks) for part in range(3))
     return Work(requests, wall_ns, cpu_ns)
@@ -82,7 +104,8 @@ def _epoch(epoch: EpochSample, count: int) -> EpochEvidence:
     return EpochEvidence(chunks(epoch.paired.blocks, count), ratios)
 
 
-def _unchanged(found: Mapping[str, Estimate], results: Mapping[str, MetricResult]) -> dict[str, float]:
+def unchanged_of(found: Mapping[str, Estimate], results: Mapping[str, MetricResult]) -> dict[str, float]:
+    """Per metric the log ratio at which nothing would have changed."""
     changes = {metric: result.change for metric, result in results.items()}
     return {
         metric: estimate.ratio.log_ratio - math.log1p(change)
@@ -91,7 +114,8 @@ def _unchanged(found: Mapping[str, Estimate], results: Mapping[str, MetricResult
     }
 
 
-def _history(basis: Stored, found: Mapping[str, Estimate]) -> History:
+def history_of(basis: Stored, found: Mapping[str, Estimate]) -> History:
+    """The stored sessions, and this one."""
     now = {metric: Ratio(one.ratio.log_ratio, one.ratio.se) for metric, one in found.items()}
     if basis.test is None:
         return History((), now)

@@ -220,6 +220,11 @@ class TestReport:
     evidence: Evidence | None = None
     """What plots are drawn from. None: nothing was measured."""
 
+    @property
+    def is_function(self) -> bool:
+        """Whether it measures a function of the tests' own process, and not requests."""
+        return "function" in self.load
+
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:

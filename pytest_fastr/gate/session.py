@@ -12,13 +12,16 @@ from pathlib import Path
 from pytest_fastr.config import LanesKind
 from pytest_fastr.errors import MeasurementError
 from pytest_fastr.gate import absolute
+from pytest_fastr.gate.acceptance import acceptance
 from pytest_fastr.gate.against import Against
 from pytest_fastr.gate.baseline import BaselineStore
-from pytest_fastr.gate.budget import Budget
-from pytest_fastr.gate.compare import Comparison, session_record
+from pytest_fastr.gate.budget import Budget, short_note
+from pytest_fastr.gate.calls import Caller
+from pytest_fastr.gate.compare import session_record
 from pytest_fastr.gate.decide import Decider, Decision
 from pytest_fastr.gate.epochs import EpochPool
 from pytest_fastr.gate.equals import Equals, EqualsSession, EqualsStore
+from pytest_fastr.gate.functions import FunctionGate, FunctionMeasurement, FunctionRules
 from pytest_fastr.gate.gather import gather
 from pytest_fastr.gate.lanes import Lanes
 from pytest_fastr.gate.locate import locate
@@ -38,7 +41,6 @@ from pytest_fastr.gate.model import (
 from pytest_fastr.gate.profile import HardwareProfile
 from pytest_fastr.gate.progress import Moment, Show
 from pytest_fastr.gate.ref import current_commit
-from pytest_fastr.gate.stored_test import Era
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
 from pytest_fastr.gate.unknown_hardware import unknown_hardware
 from pytest_fastr.gate.validity import is_void, validity
@@ -106,15 +108,27 @@ class GateSession:
             comparisons=comparisons,
             history=self.equals.epoch_ratios(),
         )
+        rules = FunctionRules(
+            false_alarm=settings.false_alarm,
+            update=settings.update,
+            reason=settings.reason,
+            mode=settings.mode,
+            is_paired=against is not None,
+            commit=lambda: current_commit(rootdir),
+            engine=profile.recorded.engine_version,
+        )
+        self._functions = FunctionGate(store, self._budget, rules)
         self._lanes = None if settings.lanes == "off" else Lanes(gated=settings.lanes == "gate")
         self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
         self._equal_epochs: dict[str, list[tuple[float, ...]]] = {}
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
 
-    def expect(self, tests: int) -> None:
-        """So many perf tests are to come: time and the false-alarm rate of the build are divided over them."""
+    def expect(self, tests: int, functions: int = 0) -> None:
+        """So many perf tests are to come, some of them of functions: time and the false-alarm rate of the build are
+        divided over them."""
         self._budget.tests = max(tests, 1)
+        self._budget.functions = functions
 
     def run(self, measurement: Measurement, show: Show) -> tuple[tuple[TestReport, ...], Samples]:
         """Measures and judges, once for each thing it is compared with; stores if asked to.
@@ -128,7 +142,7 @@ class GateSession:
         samples = None
         for task in tasks:
             if fits_s < asked_s:
-                task = task.said(_short(self.settings.budget_s, fits_s, asked_s))
+                task = task.said(short_note(self.settings.budget_s, fits_s, asked_s))
             shaped = replace(task, shape=replace(task.shape, duration_s=fits_s))
             with self._budget.spending():
                 report, measured = self._run(measurement, shaped, show)
@@ -140,6 +154,16 @@ class GateSession:
             # The object may change before the next measurement; a fork would not see it.
             self.pool.release(measurement.source)
         return tuple(reports), samples
+
+    def run_function(self, measurement: FunctionMeasurement, caller: Caller, show: Show) -> TestReport:
+        """Measures and judges a function of this process; stores if asked to.
+
+        Raises MeasurementError, BaselineError, and what the function raises.
+        """
+        with self._budget.spending():
+            report = self._functions.run(measurement, caller, show)
+        self.reports.append(report)
+        return report
 
     def outcome(self, report: TestReport) -> Outcome:
         """What the report does to the build. What is stored passes, if it is valid, and so do equals."""
@@ -229,17 +253,13 @@ class GateSession:
         task, compared = decision.task, decision.looks[0].pooled
         if is_void(validity(decision.samples)):
             return task
-        worse, better = (_moved(compared, verdict) for verdict in (Verdict.REGRESSED, Verdict.IMPROVED))
-        if lane is not None and lane.verdict is Verdict.REGRESSED:
-            worse = f"{worse}, {lane.message}" if worse else lane.message
-        if worse and self.settings.reason is None:
-            return task.said(_needs_a_reason(worse))
-        commit = current_commit(self._rootdir)
-        era = None
-        if worse or better:
-            era = Era(_now(), commit, (self.settings.reason or "") if worse else f"better: {better}")
-        session = session_record(decision.found, _now(), commit, self.profile.recorded.engine_version)
-        self._store.append(measurement.nodeid, task.load, session, era, None if lane is None else lane.lane)
+        left = lane.message if lane is not None and lane.verdict is Verdict.REGRESSED else ""
+        recorded, commit = _now(), current_commit(self._rootdir)
+        accepted = acceptance(compared, self.settings.reason, recorded, commit, left)
+        if accepted.refusal is not None:
+            return task.said(accepted.refusal)
+        session = session_record(decision.found, recorded, commit, self.profile.recorded.engine_version)
+        self._store.append(measurement.nodeid, task.load, session, accepted.era, None if lane is None else lane.lane)
         return task
 
 
@@ -249,29 +269,6 @@ def _has_regressed(report: TestReport) -> bool:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _moved(compared: Comparison, verdict: Verdict) -> str:
-    """``cpu +12.3 %, p99 +40 %``: what has this verdict."""
-    moved = [one for one in compared.results.values() if one.verdict is verdict and one.change is not None]
-    return ", ".join(f"{one.name} {(one.change or 0.0) * 100:+.1f} %" for one in moved)
-
-
-def _needs_a_reason(worse: str) -> ValidityNote:
-    return ValidityNote(
-        "void",
-        "reason",
-        f'this would accept a worse baseline ({worse}), and was not stored: say why by --perf-reason "..."',
-    )
-
-
-def _short(budget_s: float, fits_s: float, asked_s: float) -> ValidityNote:
-    return ValidityNote(
-        "warn",
-        "budget",
-        f"the session's budget of {budget_s:g} s leaves {fits_s:.1f} s of load a side, not {asked_s:g} s: raise "
-        "`budget`, or measure fewer tests",
-    )
 
 
 def _report(measurement: Measurement, decision: Decision, lane: LaneResult | None, looked_once: bool) -> TestReport:

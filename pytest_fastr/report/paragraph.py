@@ -99,6 +99,8 @@ def left_lane(test: TestReport) -> bool:
 
 def again_with(test: TestReport) -> str:
     """What a further look was made with."""
+    if test.is_function:
+        return "in this process"
     running = any(note.code == "same-processes" for note in test.validity)
     return "on the servers that run" if running else "with new server processes"
 
@@ -152,8 +154,11 @@ def _accepting_limit(moved: Sequence[MetricResult]) -> str:
 def _inconclusive(test: TestReport) -> list[str]:
     lines = [f"{absolute_words(one)}." for one in test.absolute if one.verdict is Verdict.INCONCLUSIVE]
     for metric in _of_verdict(test, Verdict.INCONCLUSIVE):
+        if metric.change is None:
+            lines += [f"{metric_title(metric.name, metric.unit)} could not be compared.", *_notes(metric)]
+            continue
         lines += [
-            f"{metric_title(metric.name)} moved by {percent_text(metric.change)},"
+            f"{metric_title(metric.name, metric.unit)} moved by {percent_text(metric.change)},"
             " which shows neither a regression nor its absence.",
             f"  {_certainty(metric)}.",
             *_notes(metric),
@@ -169,7 +174,7 @@ def _inconclusive(test: TestReport) -> list[str]:
 def _new(test: TestReport) -> list[str]:
     if test.mode == "paired":
         return [*_warnings(test), "It will be compared once it is on the other side too."]
-    missing = [metric_title(metric.name) for metric in _of_verdict(test, Verdict.NEW)]
+    missing = [metric_title(metric.name, metric.unit) for metric in _of_verdict(test, Verdict.NEW)]
     of_what = f" of {', '.join(missing)}" if missing else ""
     return [
         f"There is no baseline{of_what} for this test under this load on this hardware,",
@@ -186,9 +191,9 @@ def _invalid(test: TestReport) -> list[str]:
     if errors:
         lines.append(f"- {errors}")
     if not test.requests:
-        lines.append("- no request was measured")
+        lines.append("- nothing was measured")
     for metric in _of_verdict(test, Verdict.INVALID):
-        lines += [f"- {metric_title(metric.name)}: {printable(note)}" for note in metric.notes]
+        lines += [f"- {metric_title(metric.name, metric.unit)}: {printable(note)}" for note in metric.notes]
     if len(lines) == 1:
         lines.append("- the reason was not recorded, which is a fault of pytest-fastr: please report it")
     return [
@@ -212,9 +217,9 @@ def _of_verdict(test: TestReport, verdict: Verdict) -> list[MetricResult]:
 
 def _movement(metric: MetricResult) -> str:
     if metric.change is None:
-        return f"{metric_title(metric.name)} got worse"
+        return f"{metric_title(metric.name, metric.unit)} got worse"
     verb = "rose" if metric.change >= 0 else "fell"
-    text = f"{metric_title(metric.name)} {verb} by {share_text(metric.change)}"
+    text = f"{metric_title(metric.name, metric.unit)} {verb} by {share_text(metric.change)}"
     values = (value_text(metric.baseline, metric.unit), value_text(metric.candidate, metric.unit))
     return text if MISSING in values else f"{text}, from {values[0]} to {values[1]}"
 

@@ -16,13 +16,14 @@ _TITLES = {
     "p90": "p90 response time",
     "p99": "p99 response time",
     "memory": "peak memory",
+    "time": "time per call",
 }
-_MICROSECONDS = {"ns": 0.001, "us": 1.0, "ms": 1000.0, "s": 1_000_000.0}
+_MICROSECONDS = {"ns": 0.001, "us": 1.0, "us/call": 1.0, "ms": 1000.0, "s": 1_000_000.0}
 
 
-def metric_title(name: str) -> str:
-    """The metric in words."""
-    return _TITLES.get(name, name)
+def metric_title(name: str, unit: str = "") -> str:
+    """The metric in words; its unit tells calls from requests."""
+    return "CPU per call" if name == "cpu" and unit == "us/call" else _TITLES.get(name, name)
 
 
 MOST_SHARE = 10.0

@@ -34,7 +34,7 @@ def to_json(report: SessionReport, loads: Sequence[Mapping[str, object]] = ()) -
         "against": report.against,
         "changes": report.changes,
     }
-    return json.dumps(_plain(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(plain(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def write(report: SessionReport, path: Path, loads: Sequence[Mapping[str, object]] = ()) -> None:
@@ -57,8 +57,8 @@ def _value_members(value: object) -> dict[str, object]:
     return {name: getattr(value, name) for name in names}
 
 
-def _plain(value: object) -> object:
-    """The value as JSON can hold it."""
+def plain(value: object) -> object:
+    """The value as JSON can hold it. Raises TypeError for what it cannot."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
@@ -66,7 +66,7 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     raise TypeError(f"a report holds {value!r}, which JSON cannot")

@@ -10,6 +10,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from pytest_fastr import Server, _native
+from pytest_fastr.gate import blocks
 from pytest_fastr.report.equals_text import rate_interval
 
 NO_FLOOR = (0.0, math.inf)
@@ -113,6 +114,11 @@ def test_the_centre_of_an_epoch_is_a_trimmed_mean_with_yuens_error() -> None:
     sum_of_squares = sum((value - winsorized.mean()) ** 2 for value in winsorized)
     assert estimate.se == pytest.approx(math.sqrt(sum_of_squares / (kept * (kept - 1))), rel=1e-6)
     assert estimate.df == kept - 1
+    # A function's blocks are condensed in Python; time per request is the inverse of throughput.
+    again = blocks.epoch_estimate(paired.blocks, "time")
+    assert (again.log_ratio, again.totals_log_ratio) == pytest.approx((-estimate.log_ratio, -estimate.totals_log_ratio))
+    assert (again.se, again.totals_se, again.df) == pytest.approx((estimate.se, estimate.totals_se, estimate.df))
+    assert again.blocks == estimate.blocks
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 1), (0, 300), (1, 60), (7, 20), (20, 20), (150, 300)])

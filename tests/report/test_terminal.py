@@ -286,7 +286,7 @@ def test_only_the_metrics_that_regressed_are_blamed() -> None:
             INVALID,
             ["- the generator was the bottleneck", "[generator-bound]", "- 12 errors in 1,000 requests"],
         ),
-        (replace(INVALID, requests=0, errors={}, validity=()), ["- no request was measured"]),
+        (replace(INVALID, requests=0, errors={}, validity=()), ["- nothing was measured"]),
         (replace(INVALID, errors={}, validity=()), ["reason was not recorded"]),
     ],
 )

@@ -27,7 +27,7 @@ def history_plot(test: TestReport, history: History, metric: str, unchanged: flo
     current = _level(now, unchanged)
     x = Axis(0.0, len(points) + 1.0, *frame.across)
     y = _axis([*points, current], result, frame)
-    title = f"History of the baseline: {title_of(metric)}"
+    title = f"History of the baseline: {title_of(metric, result.unit if result else '')}"
     description = (
         f"{_count(len(points), 'stored session')}, from {fine(percent_text(min(value for value, *_ in points)))} to "
         f"{fine(percent_text(max(value for value, *_ in points)))} of their common level; "

@@ -47,7 +47,7 @@ def interval_plot(metric: MetricResult, axis: Axis) -> Markup | None:
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
         aria_label=(
-            f"{title_of(metric.name)}: change {change_text(metric)}, interval {interval_words(metric)}, "
+            f"{title_of(metric.name, metric.unit)}: change {change_text(metric)}, interval {interval_words(metric)}, "
             f"limit {sign}{share_text(metric.limit)}"
         ),
         class_="interval",

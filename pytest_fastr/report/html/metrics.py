@@ -66,7 +66,7 @@ def _row(metric: MetricResult, axis: Axis) -> list[Child]:
     seen = fine(share_text(metric.smallest_detectable)) if metric.smallest_detectable is not None else DASH
     verdict: Child = badge(metric.verdict) if metric.verdict is not None else tag("span", "shown only", class_="muted")
     return [
-        title_of(metric.name),
+        title_of(metric.name, metric.unit),
         fine(value_text(metric.baseline, metric.unit)).replace("/request", ""),
         fine(value_text(metric.candidate, metric.unit)).replace("/request", ""),
         tag("strong", change_text(metric)),
@@ -79,7 +79,7 @@ def _row(metric: MetricResult, axis: Axis) -> list[Child]:
 
 
 def _notes(test: TestReport) -> Markup | None:
-    said = [tag("li", f"{title_of(one.name)}: {note}") for one in test.metrics.values() for note in one.notes]
+    said = [tag("li", f"{title_of(one.name, one.unit)}: {note}") for one in test.metrics.values() for note in one.notes]
     return tag("ul", said, class_="notes") if said else None
 
 

@@ -51,13 +51,13 @@ def _fact_words(test: TestReport) -> Iterator[str]:
     if isinstance(names, Sequence) and not isinstance(names, str):
         yield ", ".join(map(str, names))
     if test.requests:
-        yield f"{test.requests:,} requests"
+        yield f"{test.requests:,} {'calls' if test.is_function else 'requests'}"
     for key, noun in (("users", "users"), ("epochs", "epochs")):
         if key in test.load:
             yield f"{test.load[key]} {noun}"
     duration = test.load.get("duration_s")
     if isinstance(duration, int | float):
-        yield f"{duration:g}\u00a0s of load a side"
+        yield f"{duration:g}\u00a0s of {'calls' if test.is_function else 'load a side'}"
     if test.rps is not None:
         yield f"{rate_text(test.rps)}\u00a0rps"
     if test.p50_us is not None:
@@ -84,6 +84,9 @@ def _plots(test: TestReport, anchor: str) -> Markup:
     evidence = test.evidence
     if evidence is None:
         return tag("p", "Nothing was measured, so there is nothing to plot.", class_="missing")
+    if test.is_function:
+        stored = list(_history(test, evidence, anchor))
+        return join([tag("div", stored, class_="figures"), _history_words(test, evidence, stored)])
     found = [percentile_plot(test, evidence, f"{anchor}-q"), *_time_plots(test, evidence, anchor)]
     words = ("No response times were measured.", "The CPU time of single blocks is not known.",
              "The throughput of single blocks is not known.")  # fmt: skip

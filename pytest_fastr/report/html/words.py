@@ -53,11 +53,11 @@ def interval_words(metric: MetricResult) -> str:
     return fine(f"{text} %") if text else DASH
 
 
-def title_of(metric: str) -> str:
+def title_of(metric: str, unit: str = "") -> str:
     """The metric at the beginning of a line."""
     if metric.startswith("rate_"):
         return f"{metric.removeprefix('rate_')} at the rate"
-    title = metric_title(metric)
+    title = metric_title(metric, unit)
     return title if title[:1] == "p" and title[1:2].isdigit() else title[:1].upper() + title[1:]
 
 
