@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Events = list[tuple[selectors.SelectorKey, int]]
 
+RECEIVE_BYTES = 64 * 1024
+"""What is read at once from a socket that the application has opened: a database's, an HTTP client's. asyncio allocates as
+much for every read, and its 256 KiB lie above what malloc keeps: the system would map and clear them each time."""
+
 
 class EngineSelector(selectors.BaseSelector):
     """A selector whose waiting is the engine's working time."""
@@ -76,6 +80,11 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
     def __init__(self, engine: Engine) -> None:
         self._wake_engine: Callable[[], None] = engine.wake
         super().__init__(EngineSelector(engine))
+
+    def _make_socket_transport(self, *args: Any, **options: Any) -> asyncio.Transport:
+        transport: asyncio.Transport = super()._make_socket_transport(*args, **options)  # type: ignore[misc]
+        transport.max_size = RECEIVE_BYTES  # type: ignore[attr-defined]
+        return transport
 
     def _write_to_self(self) -> None:
         self._wake_engine()

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_fastr import Server
 from pytest_fastr._native import Engine
-from pytest_fastr.mount.loop import EngineEventLoop, EngineSelector
+from pytest_fastr.mount.loop import RECEIVE_BYTES, EngineEventLoop, EngineSelector
 
 GET = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
 
@@ -275,3 +275,34 @@ def test_one_engine_serves_one_loop_at_a_time() -> None:
     selector.close()
     engine.close()
     assert refusals == ["the engine is in a turn already; one loop drives one engine"]
+
+
+def test_what_an_application_reads_arrives_whole_in_pieces_of_bounded_size(loop: EngineEventLoop) -> None:
+    class Client(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.pieces: list[int] = []
+            self.lost = loop.create_future()
+
+        def data_received(self, data: bytes) -> None:
+            self.pieces.append(len(data))
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.lost.set_result(error)
+
+    def send() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(bytes(3_000_000))
+
+    async def main() -> Client:
+        _, client = await loop.create_connection(Client, *listener.getsockname())
+        await client.lost
+        return client
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = threading.Thread(target=send)
+        sender.start()
+        client = loop.run_until_complete(main())
+        sender.join()
+    assert sum(client.pieces) == 3_000_000
+    assert max(client.pieces) <= RECEIVE_BYTES
