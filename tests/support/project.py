@@ -91,8 +91,8 @@ class Project:
         git(self.path, "commit", "-q", "-m", "a state")
 
     def run(self, *args: str) -> pytest.RunResult:
-        """Runs pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+        """Runs pytest in a process of its own, without a plugin of a package's package that takes long to start."""
+        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:faker", *args)
 
     def results(self, *args: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
         """Runs pytest with a result file, and reads it."""
