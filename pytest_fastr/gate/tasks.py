@@ -115,7 +115,8 @@ class Surroundings:
             return [task if stored is not None else replace(task, mode="paired")]
         tasks = [self._paired(measurement, self.against)]
         # On hardware that no baseline is of, there is nothing to be measured for, and the report says so.
-        if stored is not None or (self.mode == "both" and self.unknown_hardware is None):
+        nothing_stored = stored is None and (self.mode is None or self.unknown_hardware is not None)
+        if self.mode != "paired" and not nothing_stored:
             tasks.append(self._stored(measurement, stored))
         return tasks
 
