@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from measuring.environments import Environments, Missing
+from measuring.peers import granian
 from measuring.rows import Place, Server, Start
 
 HERE = Path(__file__).resolve().parent
@@ -98,19 +99,6 @@ def _uvicorn(app: str) -> Callable[[Environments, Place], Start]:
     return start
 
 
-def _granian(interface: str, app: str) -> Callable[[Environments, Place], Start]:
-    def start(environments: Environments, place: Place) -> Start:
-        peer = environments.get("granian")
-        command = [
-            peer.python, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(place.port),
-            "--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--http", "1", "--log-level", "warning",
-            "--no-access-log", app,
-        ]  # fmt: skip
-        return Start(command, interpreter=peer)
-
-    return start
-
-
 def _django_bolt(body: str) -> Callable[[Environments, Place], Start]:
     def start(environments: Environments, place: Place) -> Start:
         peer = environments.get("django-bolt")
@@ -156,10 +144,10 @@ SERVERS = [
     Server("ours-flask", "Flask, pytest-fastr (4 threads)", FLASK, _own("flask_app:app", "--threads", THREADS)),
     Server("flask-gunicorn", "Flask, gunicorn (gthread, 4 threads)", FLASK, _gunicorn),
     Server("fastapi-uvicorn", "FastAPI, uvicorn (uvloop, httptools)", HANDLERS, _uvicorn("fastapi_app:app")),
-    Server("fastapi-granian", "FastAPI, granian", HANDLERS, _granian("asgi", "fastapi_app:app")),
+    Server("fastapi-granian", "FastAPI, granian", HANDLERS, granian("asgi", "fastapi_app:app")),
     Server("asgi-uvicorn", "plain ASGI, uvicorn (uvloop, httptools)", RAW, _uvicorn("asgi_app:app")),
-    Server("asgi-granian", "plain ASGI, granian", RAW, _granian("asgi", "asgi_app:app")),
-    Server("rsgi-granian", "RSGI, granian", RAW, _granian("rsgi", "rsgi_app:app")),
+    Server("asgi-granian", "plain ASGI, granian", RAW, granian("asgi", "asgi_app:app")),
+    Server("rsgi-granian", "RSGI, granian", RAW, granian("rsgi", "rsgi_app:app")),
     Server("django-bolt", "django-bolt (bodies by pydantic)", WITHOUT_MODEL, _django_bolt("pydantic")),
     Server("django-bolt-msgspec", "django-bolt (bodies by msgspec)", BODIES, _django_bolt("msgspec")),
     Server("robyn", "robyn", HANDLERS, _robyn),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from measuring.asks import Ask, Workload
 from measuring.environments import Environments
+from measuring.peers import granian
 from measuring.rows import Place, Server, Start
 from published.places import APPS
 from published.table import Goal, Published, Source, Table
@@ -30,19 +31,6 @@ def _gunicorn(workers: int) -> Callable[[Environments, Place], Start]:
         command = [
             peer.python, "-m", "gunicorn", "hello_fastapi:app", "-k", "uvicorn_worker.UvicornWorker",
             "-w", str(workers), "-b", f"127.0.0.1:{place.port}", "--log-level", "warning",
-        ]  # fmt: skip
-        return Start(command, interpreter=peer)
-
-    return start
-
-
-def _granian(interface: str, app: str) -> Callable[[Environments, Place], Start]:
-    def start(environments: Environments, place: Place) -> Start:
-        peer = environments.get("granian")
-        command = [
-            peer.python, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(place.port),
-            "--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--http", "1", "--log-level", "warning",
-            "--no-access-log", app,
         ]  # fmt: skip
         return Start(command, interpreter=peer)
 
@@ -76,8 +64,8 @@ SERVERS = (
     Server("fastrapi", "fastrapi 0.2.11", ALL, _script("fastrapi")),
     Server("gunicorn-1", "FastAPI + gunicorn, 1 worker", ALL, _gunicorn(1)),
     Server("gunicorn-16", "FastAPI + gunicorn, 16 workers", ALL, _gunicorn(16)),
-    Server("granian", "FastAPI + granian", ALL, _granian("asgi", "hello_fastapi:app")),
-    Server("granian-rsgi", "granian alone (RSGI)", ALL, _granian("rsgi", "hello_rsgi:app")),
+    Server("granian", "FastAPI + granian", ALL, granian("asgi", "hello_fastapi:app")),
+    Server("granian-rsgi", "granian alone (RSGI)", ALL, granian("rsgi", "hello_rsgi:app")),
     Server("django-bolt", "django-bolt", ALL, _django_bolt),
     Server(
         "robyn", "robyn", ALL,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Events = list[tuple[selectors.SelectorKey, int]]
 
 RECEIVE_BYTES = 64 * 1024
-"""What is read at once from a socket that the application has opened: a database's, an HTTP client's. asyncio allocates as
+"""What is read at once from a socket that the application opened: a database's, an HTTP client's. asyncio allocates as
 much for every read, and its 256 KiB lie above what malloc keeps: the system would map and clear them each time."""
 
 

@@ -12,25 +12,15 @@ from typing import Any
 import pytest
 
 from pytest_fastr.errors import ResultError
-from pytest_fastr.gate.model import AbsoluteResult, LaneResult, ValidityNote, Verdict
+from pytest_fastr.gate.model import Verdict
 from pytest_fastr.github.annotations import annotations_of
 from pytest_fastr.github.decision import decide
 from pytest_fastr.github.page import page
 from pytest_fastr.report.result_file import to_json
 from pytest_fastr.report.result_reader import MOST_BYTES, parse_result, read_result
-from support.results import report_of, session_of
+from support.results import FULL, session_of
 
 RECORD = Path(__file__).parents[2] / "benchmarks/verdict/records/paired_shop/quiet/000.json"
-FULL = report_of(
-    Verdict.REGRESSED,
-    validity=(ValidityNote("warn", "steal", "6 %"),),
-    absolute=(AbsoluteResult("p99<50ms", "p99", None, Verdict.INCONCLUSIVE),),
-    errors={"timeout": 1},
-    where=("shop.py:f +3 us",),
-    confirmed=True,
-    load={"users": 20, "rate": 500.0},
-    lane=LaneResult("GET /a", "asgi", ("a middleware",), "typed", Verdict.REGRESSED, "GET /a left its lane"),
-)
 LOAD = {
     "nodeid": "t.py::test_load",
     "requests": 10,

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fastr.cli import main
 from pytest_fastr.errors import ResultError
-from pytest_fastr.gate.model import AbsoluteResult, LaneResult, ValidityNote, Verdict
+from pytest_fastr.gate.model import Verdict
 from pytest_fastr.load.limits import hold, parse_limit_text
 from pytest_fastr.load.result import Floor, FlowReport, Note
 from pytest_fastr.report import load_json
@@ -22,22 +22,12 @@ from pytest_fastr.report.result_file import to_json
 from pytest_fastr.report.result_reader import parse_result, read_result_or_load
 from pytest_fastr.report.schemas import SCHEMAS, schema_text
 from support.reports import GENERATOR, load_report, times
-from support.results import report_of, session_of
+from support.results import FULL, session_of
 
 RECORD = Path(__file__).parents[2] / "benchmarks/verdict/records/paired_shop/quiet/000.json"
 WITHOUT_A_FORM = ("contradicts the verdicts", "under another name")
 """Refusals that a schema cannot express: they compare members with each other."""
 
-TEST = report_of(
-    Verdict.REGRESSED,
-    validity=(ValidityNote("warn", "steal", "6 %"),),
-    absolute=(AbsoluteResult("p99<50ms", "p99", None, Verdict.INCONCLUSIVE),),
-    errors={"timeout": 1},
-    where=("shop.py:f +3 us",),
-    confirmed=True,
-    load={"users": 20, "rate": 500.0},
-    lane=LaneResult("GET /a", "asgi", ("a middleware",), "typed", Verdict.REGRESSED, "GET /a left its lane"),
-)
 LOAD = load_report(
     response=times(p50=100.0, p99=900.0),
     flows=(FlowReport("shop", 3, 1, 0),),
@@ -59,7 +49,7 @@ def validator(name: Any) -> Any:
 
 def document() -> Any:
     load = {"nodeid": "t.py::test_load", **load_document(LOAD, LIMITS)}
-    return json.loads(to_json(session_of(TEST, replace(TEST, nodeid="b", verdict=Verdict.IMPROVED)), [load]))
+    return json.loads(to_json(session_of(FULL, replace(FULL, nodeid="b", verdict=Verdict.IMPROVED)), [load]))
 
 
 def mutated(chance: random.Random, whole: Any) -> Any:

@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict
+from pytest_fastr.gate.model import (
+    AbsoluteResult,
+    LaneResult,
+    MetricResult,
+    SessionReport,
+    TestReport,
+    ValidityNote,
+    Verdict,
+)
 from pytest_fastr.gate.profile import HardwareProfile, ProfileKey, Surroundings
 from pytest_fastr.report.result_file import write
 
@@ -37,6 +45,19 @@ def report_of(verdict: Verdict, name: str = "test_items", change: float = 0.25, 
         against="main (42092daa)",
     )
     return replace(plain, **changes)
+
+
+FULL = report_of(
+    Verdict.REGRESSED,
+    validity=(ValidityNote("warn", "steal", "6 %"),),
+    absolute=(AbsoluteResult("p99<50ms", "p99", None, Verdict.INCONCLUSIVE),),
+    errors={"timeout": 1},
+    where=("shop.py:f +3 us",),
+    confirmed=True,
+    load={"users": 20, "rate": 500.0},
+    lane=LaneResult("GET /a", "asgi", ("a middleware",), "typed", Verdict.REGRESSED, "GET /a left its lane"),
+)
+"""A test of which everything is known that a result file can tell."""
 
 
 def session_of(*tests: TestReport, **changes: Any) -> SessionReport:
