@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from pytest_fastr.errors import ResultError
+from pytest_fastr.errors import ConfigError, ReportError, ResultError
 from pytest_fastr.github.annotations import annotations_of, as_log
 from pytest_fastr.github.client import Api
 from pytest_fastr.github.context import Context, context_of
@@ -64,7 +64,7 @@ def run_measure(args: argparse.Namespace) -> int:
 def run_report(args: argparse.Namespace) -> int:
     """Reports. Returns 1 where the result fails the build, whatever GitHub did; 2 where there is no result."""
     env = os.environ
-    summary = StepSummary(_file(env, "GITHUB_STEP_SUMMARY"))
+    summary = StepSummary(_file(env, "GITHUB_STEP_SUMMARY"), _say)
     try:
         result = read_result(args.result)
         outcome = None if args.pytest_outcome is None else read_outcome(args.pytest_outcome)
@@ -72,7 +72,7 @@ def run_report(args: argparse.Namespace) -> int:
         _no_result(str(error), summary, env)
         raise
     decision = decide(result, args.fail_on, outcome)
-    write_outputs(_file(env, "GITHUB_OUTPUT"), _outputs(args.result, result, decision))
+    _tell_outputs(env, _outputs(args.result, result, decision))
     context = context_of(env, _event_path(args, env))
     api = None
     if context.token:
@@ -80,7 +80,7 @@ def run_report(args: argparse.Namespace) -> int:
     told = annotations_of(result.session.tests, _placing(args.root, env, context))
     publication = Publication(result, decision, told, args.name or NAME, args.comment, check=not args.no_check)
     publish(publication, context, api, summary, _say)
-    _say(as_log(f"{decision.headline} {' '.join(decision.problems)}".rstrip()))
+    _say(as_log(" ".join([f"{decision.headline}.", *decision.problems])))
     return 1 if decision.fails else 0
 
 
@@ -93,7 +93,15 @@ def _say(line: str) -> None:
 def _no_result(why: str, summary: StepSummary, env: Mapping[str, str]) -> None:
     """What a reader of the summary must know. The words are ours: no text of a result stands in a refusal."""
     summary.write(lambda _: f"### 🔴 Performance: there is no result\n\n{why}.\n")
-    write_outputs(_file(env, "GITHUB_OUTPUT"), {"verdict": "invalid", "regressions": "0", "inconclusive": "0"})
+    _tell_outputs(env, {"verdict": "invalid", "regressions": "0", "inconclusive": "0"})
+
+
+def _tell_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Sets the report's outputs. Where that is not possible it is said, and the result decides all the same."""
+    try:
+        write_outputs(_file(env, "GITHUB_OUTPUT"), outputs)
+    except ReportError as error:
+        _say(as_log(str(error)))
 
 
 def _outputs(path: Path, result: ResultFile, decision: Decision) -> dict[str, str]:
@@ -110,7 +118,10 @@ def _outputs(path: Path, result: ResultFile, decision: Decision) -> dict[str, st
 def _event_path(args: argparse.Namespace, env: Mapping[str, str]) -> Path | None:
     if args.from_workflow_run is None:
         return None
-    return Path(args.from_workflow_run or env.get("GITHUB_EVENT_PATH") or "GITHUB_EVENT_PATH")
+    path = args.from_workflow_run or env.get("GITHUB_EVENT_PATH")
+    if not path:
+        raise ConfigError("--from-workflow-run: GITHUB_EVENT_PATH is not set; name the event's file behind the option")
+    return Path(path)
 
 
 def _placing(root: str, env: Mapping[str, str], context: Context) -> Callable[[str], str | None]:

@@ -122,6 +122,8 @@ def read_options(config: pytest.Config) -> Options:
 
     def path(dest: str) -> Path | None:
         value = config.getoption(dest)
+        # pytest-benchmark opens its file when it reads its option.
+        value = getattr(value, "name", value)
         return None if value is None else Path(config.invocation_params.dir, value)
 
     duration = config.getoption("fastr_duration")
@@ -135,14 +137,13 @@ def read_options(config: pytest.Config) -> Options:
     json, report, baselines = path("fastr_json"), path("fastr_report"), path("fastr_baselines")
     if json is not None and not perf:
         raise pytest.UsageError("--perf-json writes what --perf measures: give both")
-    if json is not None and json.is_dir():
-        raise pytest.UsageError(f"--perf-json {config.getoption('fastr_json')!r} is a folder: name a file")
     csv, benchmark_json = path("fastr_csv"), path("fastr_benchmark_json")
-    for dest, file in (("report", report), ("csv", csv), ("benchmark_json", benchmark_json)):
+    for dest, file in (("json", json), ("report", report), ("csv", csv), ("benchmark_json", benchmark_json)):
         if file is not None:
             _refuse_file(f"--perf-{dest.replace('_', '-')}", config.getoption(f"fastr_{dest}"), file, perf)
     _refuse_same_files(
-        {"--perf-json": json, "--perf-report": report, "--perf-csv": csv, "--perf-benchmark-json": benchmark_json}
+        {"--perf-json": json, "--perf-report": report, "--perf-csv": csv, "--perf-benchmark-json": benchmark_json},
+        {option: path(dest) for option, dest in _OF_OTHERS.items() if hasattr(config.option, dest)},
     )
     _refuse_misleading_spaces(config)
     given = {name: config.getoption(f"fastr_{name}") for name in ("against", "mode", "reason", "equal", "budget")}
@@ -181,11 +182,15 @@ def _refuse_file(option: str, given: str, place: Path, perf: bool) -> None:
         raise pytest.UsageError(f"{option} {given!r} cannot be written: {reason}")
 
 
-def _refuse_same_files(places: Mapping[str, Path | None]) -> None:
-    """Refuses two options that name one file, of which the last one would be left."""
-    given = [(option, place.resolve()) for option, place in places.items() if place is not None]
+_OF_OTHERS = {"--junitxml": "xmlpath", "--log-file": "log_file", "--benchmark-json": "benchmark_json"}
+"""Options of pytest and pytest-benchmark that write a file, and their destinations."""
+
+
+def _refuse_same_files(ours: Mapping[str, Path | None], others: Mapping[str, Path | None]) -> None:
+    """Refuses two options that name one file, of which the last one would be left; what ``others`` share is theirs."""
+    given = [(option, place.resolve()) for option, place in {**ours, **others}.items() if place is not None]
     for (first, one), (second, other) in combinations(given, 2):
-        if one == other:
+        if one == other and first in ours:
             raise pytest.UsageError(f"{second} and {first} name the same file: give each its own")
 
 

@@ -43,7 +43,8 @@ def leave_files(session: pytest.Session, state: PluginState, gate: GateSession) 
 
 
 def _write_result_file(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
-    if state.options.json is not None:
+    # Nothing is measured, and what an earlier session has written stays.
+    if state.options.json is not None and not session.config.option.collectonly:
         write(session_report(session.config, gate), state.options.json, _load_documents(state))
 
 

@@ -134,3 +134,22 @@ def test_a_token_that_is_none_is_named(step: Step, green: Path) -> None:
     step.set(GITHUB_TOKEN="go\nod")
     assert step.report(green) == 2
     assert "GITHUB_TOKEN is no token" in step.err
+
+
+@pytest.mark.parametrize("name", ["GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"])
+def test_a_file_of_the_runner_that_cannot_be_written_changes_nothing_and_is_said(
+    step: Step, hub: FakeGitHub, green: Path, red: Path, name: str
+) -> None:
+    step.set(**{name: str(step.folder)})
+    for result, code in ((green, 0), (red, 1)):
+        assert step.report(result) == code
+        assert f"cannot write {name}" in step.out
+    assert len(hub.checks) == 2
+    assert step.report(step.folder / "nothing.json") == 2
+    assert "there is no result file" in step.err
+
+
+def test_the_event_of_another_run_has_to_be_named(step: Step, green: Path) -> None:
+    step.set(GITHUB_EVENT_PATH="")
+    assert step.report(green, "--from-workflow-run") == 2
+    assert "GITHUB_EVENT_PATH is not set; name the event's file" in step.err

@@ -52,6 +52,7 @@ def test_the_exit_code_and_the_conclusion_follow_from_the_result(
 def test_a_session_that_measured_nothing_fails(step: Step) -> None:
     assert step.report(result_file(step.folder / "r.json")) == 1
     assert "Nothing was measured" in step.summary
+    assert "pytest-fastr: no test was measured. Nothing was measured.\n" in step.out
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "schema", "contradiction"])

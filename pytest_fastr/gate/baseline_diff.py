@@ -95,7 +95,7 @@ def _test(nodeid: str, a: StoredTest | None, b: StoredTest | None, profile: Prof
         eras=tuple(era for era in b.eras if era not in a.eras),
         load=() if a.has_load(b.load) else load_differences(a.load, b.load),
         lane=None if a.lane == b.lane else (a.lane, b.lane),
-        levels=tuple(change_between(name, a, b, profile.ratios) for name in metrics_of(a, b)),
+        levels=tuple(change_between(name, a, b, profile.ratios_like(b)) for name in metrics_of(a, b)),
     )
 
 

@@ -20,6 +20,12 @@ PRIOR_SPREAD = {
 FUNCTION_SPREAD = {"cpu": 0.05, "time": 0.20}
 """The same of a function, which lives in one process: what processes differ by is between sessions alone."""
 
+
+def prior_spread(load: Mapping[str, object]) -> Mapping[str, float]:
+    """The one of these that holds for what was measured under this load."""
+    return FUNCTION_SPREAD if "function" in load else PRIOR_SPREAD
+
+
 UNKNOWN_FLOOR = (0.001, float("inf"))
 """What runs differ by beyond their own errors until ``--perf-aa`` has measured it: 0.1 %, as a log ratio's standard
 deviation, and its degrees of freedom."""

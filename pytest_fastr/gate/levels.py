@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_fastr import _native
-from pytest_fastr.gate.basis import PRIOR_SPREAD, Stored
+from pytest_fastr.gate.basis import Stored, prior_spread
 from pytest_fastr.gate.compare import CONFIDENCE, UNITS
 from pytest_fastr.gate.stored_test import StoredSession, StoredTest
 
@@ -106,12 +106,13 @@ def _interval(name: str, test: StoredTest, history: History) -> float | None:
     """Half of the interval, as a log ratio, in which the gate expects a further session that has no error of its own.
     None for a metric that the gate does not know, or numbers that it cannot judge."""
     sessions = [one for one in test.sessions if name in one.metrics]
-    if name not in PRIOR_SPREAD or not sessions:
+    prior = prior_spread(test.load)
+    if name not in prior or not sessions:
         return None
     known: Mapping[str, Sequence[Sequence[float]]] = {name: history(name)}
     try:
         now = _native.session_estimate([_native.EpochEstimate.exact(_mean(name, sessions))], ())
-        judged = Stored(test, known).judge(name, now, _RULE)
+        judged = Stored(test, known, spread=prior).judge(name, now, _RULE)
         spread = math.log1p(judged.high) - math.log1p(judged.change)
     except ValueError:
         return None

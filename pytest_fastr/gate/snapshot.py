@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 
 from pytest_fastr.errors import BaselineError
@@ -43,13 +44,19 @@ class ProfileSnapshot:
     damaged: tuple[str, ...] = ()
     """What could not be read, a sentence a file."""
 
-    def ratios(self, metric: str) -> list[list[float]]:
-        """The log ratios of a metric, one list a test: what its spread is learned from."""
+    def ratios(self, metric: str, functions: bool = False) -> list[list[float]]:
+        """The log ratios of a metric, one list a test: what its spread is learned from. ``functions``: of tests that
+        measure a function of the tests' own process, which differ otherwise than servers do."""
         found = (
             [one.metrics[metric].log_ratio for one in test.sessions if metric in one.metrics]
             for test in self.tests.values()
+            if ("function" in test.load) is functions
         )
         return [values for values in found if values]
+
+    def ratios_like(self, test: StoredTest) -> Callable[[str], list[list[float]]]:
+        """`ratios` of tests that measure what this one does: requests, or a function."""
+        return partial(self.ratios, functions="function" in test.load)
 
     @property
     def recorded(self) -> list[str]:

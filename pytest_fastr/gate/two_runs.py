@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 
-from pytest_fastr.gate.basis import PRIOR_SPREAD, UNKNOWN_FLOOR
+from pytest_fastr.gate.basis import UNKNOWN_FLOOR, prior_spread
 from pytest_fastr.gate.compare import CONFIDENCE
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict
 from pytest_fastr.gate.profile import HardwareProfile
@@ -159,7 +159,7 @@ def _load_changes(a: Mapping[str, object], b: Mapping[str, object]) -> str:
 
 def _is_known(a: TestReport, b: TestReport, metric: str) -> bool:
     found = (a.metrics.get(metric), b.metrics.get(metric))
-    return metric in PRIOR_SPREAD and all(
+    return metric in prior_spread(b.load) and all(
         one is not None and one.log_ratio is not None and one.log_ratio_se is not None for one in found
     )
 
@@ -211,7 +211,7 @@ class _Noise:
 
 def _noise(a: TestReport, b: TestReport, before: MetricResult, after: MetricResult) -> _Noise:
     """Both runs' own errors, known from their epochs, and the spread between sessions, which is assumed."""
-    spread = PRIOR_SPREAD[after.name] if b.mode == "stored" else UNKNOWN_FLOOR[0]
+    spread = prior_spread(b.load)[after.name] if b.mode == "stored" else UNKNOWN_FLOOR[0]
     own = [(before.log_ratio_se or 0.0, _epochs(a)), (after.log_ratio_se or 0.0, _epochs(b))]
     se = math.hypot(own[0][0], own[1][0], math.sqrt(2) * spread)
     # Welch and Satterthwaite's, as shares of the whole.

@@ -14,10 +14,14 @@ from pytest_fastr.github.page import SUMMARY_LIMIT
 
 
 class StepSummary:
-    """The summary of this step. It can be written again: what other programs of the step wrote before stays."""
+    """The summary of this step. It can be written again: what other programs of the step wrote before stays.
 
-    def __init__(self, path: Path | None) -> None:
+    One that cannot be written is told to ``say``: it has no say in the exit code.
+    """
+
+    def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
         self._path = path
+        self._say = say
         self._before = path.stat().st_size if path is not None and path.exists() else 0
 
     @property
@@ -35,7 +39,8 @@ class StepSummary:
                     file.truncate(self._before)
                 file.write(text(self.room).encode("utf-8"))
         except OSError as error:
-            raise ReportError(f"cannot write GITHUB_STEP_SUMMARY: {error.strerror or error}") from error
+            self._say(f"pytest-fastr: cannot write GITHUB_STEP_SUMMARY, so there is none: {error.strerror or error}")
+            self._path = None
 
 
 def write_outputs(path: Path | None, outputs: Mapping[str, str]) -> None:

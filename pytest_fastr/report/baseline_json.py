@@ -46,7 +46,7 @@ def _test(nodeid: str, profile: ProfileSnapshot) -> dict[str, object]:
             {"recorded": one.recorded, "commit": one.commit, "engine": one.engine} for one in test.sessions
         ],
         "eras": [asdict(era) for era in test.eras],
-        "metrics": {level.name: _level(level) for level in levels_of(test, profile.ratios)},
+        "metrics": {level.name: _level(level) for level in levels_of(test, profile.ratios_like(test))},
     }  # fmt: skip
 
 

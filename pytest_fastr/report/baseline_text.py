@@ -88,7 +88,7 @@ def _test(test: StoredTest, profile: ProfileSnapshot, width: int) -> Iterator[st
     yield from _wrapped(about + (f"; lane {test.lane}" if test.lane else ""), width, _GAP)
     for era in test.eras:
         yield from _wrapped(f"era {era_words(era)}", width, _GAP)
-    rows = [("metric", "level", "a further session"), *map(_level_row, levels_of(test, profile.ratios))]
+    rows = [("metric", "level", "a further session"), *map(_level_row, levels_of(test, profile.ratios_like(test)))]
     yield from _columns(rows)
 
 
@@ -99,6 +99,8 @@ def _level_row(level: Level) -> tuple[str, ...]:
 
 def _load(load: Mapping[str, object]) -> str:
     """The load in the order that people ask for it; what is as usual is left to JSON."""
+    if "function" in load:
+        return f"calls of {'an async' if load['function'] == 'async' else 'a'} function"
     words = [str(load[name]) for name in ("request",) if name in load]
     words += [f"{load['users']} users"] if "users" in load else []
     words += [f"mount {load['mount']}"] if "mount" in load else []

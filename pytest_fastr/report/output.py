@@ -33,12 +33,18 @@ def write_text(path: Path, text: str, what: str, option: str) -> None:
         raise ReportError(f"cannot write the {what} {path}: {reason}; give {option} another path") from error
 
 
+_SOURCES = (".py", ".toml", ".ini", ".cfg")
+"""What a command line means that forgot the option's own value: ``--perf-json tests/test_shop.py``."""
+
+
 def why_unwritable(path: Path) -> str | None:
     """Why the file could not be written, as far as that can be told without writing; None if it seems possible."""
     try:
         target = path.resolve()
         if target.is_dir():
             return "it is a folder: name a file"
+        if target.suffix in _SOURCES and target.is_file():
+            return "it is code or configuration, and would be lost: name another file"
         folder = next(parent for parent in target.parents if os.path.lexists(parent))
     except (OSError, RuntimeError) as error:
         return str(getattr(error, "strerror", None) or error)

@@ -125,7 +125,12 @@ def _document(content: bytes, name: str) -> object:
 
 def _require_schema(document: JsonValue, known: int) -> None:
     version = document.members().get("schema_version")
-    number = None if version is None else version.value
+    if version is None:
+        raise ResultError(
+            f"the result file {document.document} has no schema_version: it is another program's, or of another option "
+            "than --perf-json (for `export` also of `pytest-fastr load --json`)"
+        )
+    number = version.value
     if type(number) is not int or number != known:
         # Only a small whole number is repeated: the rest may be anything.
         said = number if type(number) is int and 0 <= number < 1000 else "none that is known"

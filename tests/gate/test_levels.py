@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_fastr.gate.baseline_diff import diff_of, load_differences
-from pytest_fastr.gate.basis import PRIOR_SPREAD
+from pytest_fastr.gate.basis import FUNCTION_SPREAD, PRIOR_SPREAD
 from pytest_fastr.gate.levels import change_between, levels_of
 from pytest_fastr.gate.snapshot import ProfileSnapshot
 from pytest_fastr.gate.stored_test import StoredMetric, StoredSession, StoredTest
@@ -34,6 +34,24 @@ def test_a_further_session_may_differ_by_the_spread_of_one_and_of_the_mean(count
     assert cpu.low == pytest.approx(math.expm1(-expected), rel=1e-4)
     assert cpu.log_ratio == pytest.approx(0.1)
     assert (throughput.low, throughput.high) == (cpu.low, cpu.high)
+
+
+def test_a_function_has_the_spread_of_functions_for_its_wall_time_too() -> None:
+    metrics = {name: StoredMetric(0.1, 0.1, 0.004, 20.0, "us/call") for name in FUNCTION_SPREAD}
+    function = StoredTest({"function": "sync"}, (replace(session(), metrics=metrics),))
+    found = {level.name: level.high for level in levels_of(function, none)}
+    assert found == {
+        name: pytest.approx(math.expm1(Z95 * spread * math.sqrt(2)), rel=1e-4)
+        for name, spread in FUNCTION_SPREAD.items()
+    }
+
+
+def test_what_a_function_differs_by_is_learned_from_functions() -> None:
+    metrics = {"cpu": StoredMetric(0.5, 0.5, 0.004, 20.0, "us/call")}
+    function = StoredTest({"function": "sync"}, (replace(session(), metrics=metrics),))
+    profile = ProfileSnapshot(PROFILE.slug, "baselines", tests={NODE: levelled(0.1, 0.2), "f": function})
+    assert profile.ratios("cpu") == [[0.1, 0.2]]
+    assert profile.ratios_like(function)("cpu") == [[0.5]]
 
 
 def test_the_profile_s_own_spread_counts_once_it_is_larger() -> None:

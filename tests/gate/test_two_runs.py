@@ -49,6 +49,21 @@ def test_the_interval_has_the_spread_of_single_sessions() -> None:
     assert found.smallest_detectable > 0.1
 
 
+def test_functions_differ_by_more_and_their_wall_time_is_compared() -> None:
+    def function(log_ratio: float) -> TestReport:
+        test = stored(log_ratio, load={"function": "sync", "epochs": 6})
+        time = replace(test.metrics["cpu"], name="time", verdict=None)
+        return replace(test, metrics={**test.metrics, "time": time})
+
+    (pair,) = compare_runs(session_of(function(0.2)), session_of(function(0.35))).pairs
+    cpu, time = pair.differences
+    assert judged(stored(0.2), stored(0.35)).verdict is Verdict.REGRESSED
+    assert cpu.verdict is Verdict.INCONCLUSIVE
+    assert cpu.low == pytest.approx(0.01, abs=0.02)
+    assert time.low == pytest.approx(-0.33, abs=0.02)
+    assert time.verdict is None
+
+
 @pytest.mark.parametrize("df", [3.0, 5.0, 10.0, 1e6])
 @pytest.mark.parametrize("probability", [0.8, 0.95, 0.975, 0.999, 0.9999])
 def test_few_epochs_make_wider_intervals(df: float, probability: float) -> None:

@@ -34,6 +34,12 @@ def test_a_mistake_in_the_configuration_ends_the_run(project: Project, text: str
         (("--perf-update",), "*give both*"),
         (("--perf-json=x.json",), "*--perf-json writes what --perf measures: give both*"),
         (("--perf", "--perf-json=."), "*is a folder: name a file*"),
+        (("--perf", "--perf-json=shop.py/x.json"), "*--perf-json*cannot be written*shop.py is no folder*"),
+        (("--perf", "--perf-json", "test_perf.py"), "*--perf-json 'test_perf.py' cannot*it is code*would be lost*"),
+        (("--perf", "--perf-csv=pyproject.toml"), "*--perf-csv*it is code or configuration*"),
+        (("--perf", "--perf-json=x", "--junitxml=x"), "*--junitxml and --perf-json name the same file*"),
+        (("--perf", "--perf-csv=x", "--log-file=./x"), "*--log-file and --perf-csv name the same file*"),
+        (("--perf", "--perf-json=x", "--benchmark-json=x"), "*--benchmark-json and --perf-json name the same file*"),
         (("--perf", "--perf-baselines", "/"), "*write --perf-baselines=/*"),
         (("--perf", "--perf-epochs", "0"), "*must be 1 to 100*"),
         (("--perf", "--perf-duration", "soon"), "*--perf-duration*duration above zero*"),
@@ -44,6 +50,7 @@ def test_a_mistake_in_an_option_ends_the_run(project: Project, args: tuple[str, 
     result = project.run(*args)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([words])
+    assert "def test" in (project.path / "test_perf.py").read_text()
 
 
 @pytest.mark.parametrize(

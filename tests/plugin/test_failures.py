@@ -159,7 +159,9 @@ def test_too_few_answers_for_an_estimate_say_what_to_raise(project: Project) -> 
 
 def test_collecting_only_is_no_measurement(project: Project) -> None:
     project.test(TEST)
-    assert project.run("--perf", "--collect-only").ret == 0
+    earlier = project.write("result.json", "of an earlier session")
+    assert project.run("--perf", "--collect-only", "--perf-json=result.json").ret == 0
+    assert earlier.read_text() == "of an earlier session"
 
 
 def test_a_traced_server_voids_its_result(project: Project) -> None:
