@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
@@ -45,7 +46,9 @@ def leave_files(session: pytest.Session, state: PluginState, gate: GateSession) 
 def _write_result_file(session: pytest.Session, state: PluginState, gate: GateSession) -> None:
     # Nothing is measured, and what an earlier session has written stays.
     if state.options.json is not None and not session.config.option.collectonly:
-        write(session_report(session.config, gate), state.options.json, _load_documents(state))
+        report = session_report(session.config, gate)
+        ended = replace(report, exit_code=int(session.exitstatus), failed=tuple(state.failed))
+        write(ended, state.options.json, _load_documents(state))
 
 
 def _write_html(session: pytest.Session, state: PluginState, gate: GateSession) -> None:

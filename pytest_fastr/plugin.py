@@ -73,6 +73,25 @@ def pytest_configure(config: pytest.Config) -> None:
     state = config.stash[STATE] = PluginState(settings, read, pool, gate, LiveView(_live_line(config)))
     if gate is not None and not read.equal:
         config.pluginmanager.register(BenchmarkGate(state, gate), "fastr-benchmarks")
+    if gate is not None:
+        config.pluginmanager.register(FailedTests(state), "fastr-failed")
+
+
+class FailedTests:
+    """A plugin of sessions that measure: remembers what failed, for the result file."""
+
+    def __init__(self, state: PluginState) -> None:
+        self._failed = state.failed
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remembers a failed phase of a test."""
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remembers a file that could not be collected."""
+        if report.failed:
+            self._failed[report.nodeid] = None
 
 
 def _is_distributed(config: pytest.Config) -> bool:

@@ -60,6 +60,8 @@ class PluginState:
     live: LiveView
     results: dict[str, list[ItemResult]] = field(default_factory=dict)
     loads: list[LoadOutcome] = field(default_factory=list)
+    failed: dict[str, None] = field(default_factory=dict)
+    """Node ids of the tests and files that failed, in their order."""
 
     def results_of(self, item: pytest.Item) -> list[ItemResult]:
         """The item's measurements so far."""

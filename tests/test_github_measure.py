@@ -24,8 +24,8 @@ def options(**inputs: str) -> list[str]:
     env = {f"FASTR_{name.upper()}": value for name, value in inputs.items()}
     command = pytest_command(env, Path("r.json"))
     assert command[:3] == [sys.executable, "-m", "pytest"]
-    assert command[5:7] == ["--perf", "--perf-json=r.json"]
-    return command[7:]
+    assert command[3:5] == ["--perf", "--perf-json=r.json"]
+    return command[5:]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,17 @@ NEW = report_of(Verdict.NEW, "test_new", mode="stored")
 def test_what_the_verdict_does_not_explain_fails_the_build(
     fail_on: FailOn, code: int, failed: set[str], words: str
 ) -> None:
-    decision = decide(ResultFile(session_of(RED, NEW)), fail_on, PytestOutcome(code, frozenset(failed)))
-    assert decision.fails is bool(words)
-    assert words in " ".join(decision.problems)
+    told = decide(ResultFile(session_of(RED, NEW)), fail_on, PytestOutcome(code, frozenset(failed)))
+    written = decide(ResultFile(session_of(RED, NEW, exit_code=code, failed=tuple(failed))), fail_on)
+    assert told == written
+    assert told.fails is bool(words)
+    assert words in " ".join(told.problems)
+
+
+def test_what_the_step_knows_counts_more_than_what_the_file_says() -> None:
+    result = ResultFile(session_of(report_of(Verdict.EQUIVALENT), exit_code=0))
+    assert not decide(result, "regressed").fails
+    assert decide(result, "regressed", PytestOutcome(3)).fails
 
 
 def test_the_report_names_what_failed_besides(step: Step) -> None:

@@ -241,3 +241,7 @@ class SessionReport:
     """The other git ref, for a person; None: there was none."""
     changes: tuple[str, ...] = ()
     """What a reader must know besides: what differs between the two refs, and which baselines there are: sentences."""
+    exit_code: int | None = None
+    """How pytest ended, by its exit code as far as it was known when this was written. None: not told."""
+    failed: tuple[str, ...] = ()
+    """Node ids of the tests and files that failed, for whatever reason."""

@@ -72,7 +72,9 @@ class Decision:
 
 
 def decide(result: ResultFile, fail_on: FailOn, outcome: PytestOutcome | None = None) -> Decision:
-    """Judges the result. ``outcome``: how the pytest run that wrote it ended, where that is known."""
+    """Judges the result. ``outcome``: how the pytest run that wrote it ended, where that is known better than by it."""
+    if outcome is None and result.session.exit_code is not None:
+        outcome = PytestOutcome(result.session.exit_code, frozenset(result.session.failed))
     measured: list[TestReport | LoadRun] = [*result.session.tests, *result.loads]
     counts = Counter(one.verdict for one in measured)
     verdict = worst(counts)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_fastr.errors import ConfigError, ResultError
-from pytest_fastr.github import failed_tests
 from pytest_fastr.github.decision import PytestOutcome
 from pytest_fastr.report.json_value import JsonValue
+from pytest_fastr.report.result_reader import read_result
 
 _MOST_FAILED = 100_000
 
@@ -35,17 +35,13 @@ class Measurement:
         return self.folder / "result.json"
 
     @property
-    def failed(self) -> Path:
-        return self.folder / "failed.json"
-
-    @property
     def outcome(self) -> Path:
         return self.folder / "pytest.json"
 
     def clear(self) -> None:
         """Makes the folder, and takes away what an earlier step may have left: it must not pass for this one's."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in (self.result, self.failed, self.outcome):
+        for path in (self.result, self.outcome):
             path.unlink(missing_ok=True)
 
 
@@ -60,8 +56,6 @@ def pytest_command(env: Mapping[str, str], result: Path) -> list[str]:
         sys.executable,
         "-m",
         "pytest",
-        "-p",
-        failed_tests.__name__,
         "--perf",
         f"--perf-json={result}",
         f"--perf-mode={mode}",
@@ -77,12 +71,12 @@ def measure(env: Mapping[str, str], measurement: Measurement) -> int:
     """Runs pytest. Returns 0 where there is a result for the report to judge, else the code to end with."""
     command = pytest_command(env, measurement.result)
     measurement.clear()
-    child = {**os.environ, failed_tests.VARIABLE: str(measurement.failed)}
-    child.pop("GITHUB_TOKEN", None)
+    child = {name: value for name, value in os.environ.items() if name != "GITHUB_TOKEN"}
     code = subprocess.run(command, env=child, check=False).returncode
-    failed = json.loads(measurement.failed.read_text(encoding="utf-8")) if measurement.failed.exists() else []
+    there_is = measurement.result.exists()
+    failed = read_result(measurement.result).session.failed if there_is else ()
     measurement.outcome.write_text(json.dumps({"exit_code": code, "failed": failed}), encoding="utf-8")
-    if not measurement.result.exists():
+    if not there_is:
         return code or 1
     return 0 if code in (0, 1) else code
 

@@ -33,6 +33,7 @@ def to_json(report: SessionReport, loads: Sequence[Mapping[str, object]] = ()) -
         "command": report.command,
         "against": report.against,
         "changes": report.changes,
+        "pytest": {"exit_code": report.exit_code, "failed": report.failed},
     }
     return json.dumps(plain(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
 

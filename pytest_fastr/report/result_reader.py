@@ -35,6 +35,7 @@ from pytest_fastr.report.result_file import SCHEMA_VERSION
 MOST_BYTES = 32 * 1024 * 1024
 """A session of thousands of tests has a few megabytes."""
 _MOST_TESTS = 20_000
+_MOST_FAILED = 100_000
 _FILE = r"[^\x00-\x1f\x7f]{1,1000}"
 
 
@@ -76,6 +77,7 @@ def _result_of(document: JsonValue) -> ResultFile:
     tests = document.member("tests").items(_MOST_TESTS)
     loads = document.member("loads").items(_MOST_TESTS)
     against = document.member("against")
+    exit_code, failed = _ended(document)
     session = SessionReport(
         profile=_profile(document.member("profile")),
         tests=tuple(_test(one) for one in tests),
@@ -85,10 +87,21 @@ def _result_of(document: JsonValue) -> ResultFile:
         command=document.member("command").text(),
         against=None if against.value is None else against.text(1000),
         changes=texts_of(document.member("changes")),
+        exit_code=exit_code,
+        failed=failed,
     )
     runs = tuple(load_run_of(one) for one in loads)
     _require_agreement(document.member("verdict"), session, runs)
     return ResultFile(session, runs)
+
+
+def _ended(document: JsonValue) -> tuple[int | None, tuple[str, ...]]:
+    """How pytest ended. Files of earlier versions do not tell."""
+    ended = document.members().get("pytest")
+    if ended is None:
+        return None, ()
+    code, failed = ended.member("exit_code"), tuple(one.text() for one in ended.member("failed").items(_MOST_FAILED))
+    return (None if code.value is None else code.count()), failed
 
 
 def _bytes_of(path: Path) -> bytes:

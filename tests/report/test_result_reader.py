@@ -45,6 +45,20 @@ def refusal(value: object) -> str:
     return str(caught.value)
 
 
+def test_how_pytest_ended_is_read_back() -> None:
+    session = session_of(FULL, exit_code=2, failed=("t.py::test_a", "t.py"))
+    read = parse_result(to_json(session).encode(), "r.json").session
+    assert (read.exit_code, read.failed) == (2, ("t.py::test_a", "t.py"))
+
+
+@pytest.mark.parametrize("value", [True, -1, 1.5, "2"])
+def test_an_exit_code_that_is_none_is_refused(value: object) -> None:
+    document = json.loads(to_json(session_of(FULL)))
+    document["pytest"]["exit_code"] = value
+    with pytest.raises(ResultError, match="exit_code"):
+        parse_result(json.dumps(document).encode(), "r.json")
+
+
 def test_what_a_session_writes_is_read_back() -> None:
     session = session_of(FULL)
     read = parse_result(to_json(session).encode(), "r.json").session
