@@ -145,7 +145,7 @@ def test_too_few_answers_for_an_estimate_say_what_to_raise(project: Project) -> 
 
         async def app(scope, receive, send):
             assert scope["type"] == "http"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.4)
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
         """,
