@@ -185,6 +185,26 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Has what the test measured stored, once the test has passed."""
+    gate = item.config.stash[STATE].gate
+    try:
+        yield
+    except BaseException:
+        if gate is not None:
+            gate.unsettled.settle(passed=False)
+        raise
+    complaint = None
+    try:
+        if gate is not None:
+            gate.unsettled.settle(passed=True)
+    except FastrError as error:
+        complaint = str(error)
+    if complaint is not None:
+        pytest.fail(complaint, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
     """A mistake in a marker or the configuration is told in its own words, without this plugin's source."""
     try:
@@ -275,8 +295,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             more = MORE_SESSIONS if any(one.mode == "stored" for one in open_) else ""
             reporter.write_line(textwrap.fill(INCONCLUSIVE.format(more=more), writer.fullwidth), yellow=True)
         if state.options.update:
-            stored = sum(one.verdict is not Verdict.INVALID for one in state.gate.reports)
-            reporter.write_line(f"{stored} stored as the baseline of {state.gate.profile.slug}")
+            reporter.write_line(f"{state.gate.unsettled.stored} stored as the baseline of {state.gate.profile.slug}")
         if state.options.equal:
             reporter.write_line(textwrap.fill(equals_text(state.gate.equals), writer.fullwidth))
     for warning in config.stash.get(WARNINGS, ()):

@@ -33,6 +33,7 @@ from pytest_fastr.gate.model import MetricResult, TestReport, ValidityNote, Verd
 from pytest_fastr.gate.progress import Show
 from pytest_fastr.gate.stored_test import StoredTest
 from pytest_fastr.gate.tasks import WantedMode
+from pytest_fastr.gate.unsettled import Unsettled
 from pytest_fastr.gate.validity import is_void
 from pytest_fastr.mount.runtime import tracing_tool
 
@@ -79,8 +80,9 @@ class FunctionRules:
 class FunctionGate:
     """Decides the functions of one session, which learn from one another how much epochs differ."""
 
-    def __init__(self, store: BaselineStore, budget: Budget, rules: FunctionRules) -> None:
+    def __init__(self, store: BaselineStore, unsettled: Unsettled, budget: Budget, rules: FunctionRules) -> None:
         self._store = store
+        self._unsettled = unsettled
         self._budget = budget
         self._rules = rules
         self._epoch_ratios: dict[str, list[Sequence[float]]] = {}
@@ -188,13 +190,13 @@ class FunctionGate:
     def _append(
         self, measurement: FunctionMeasurement, found: Mapping[str, Estimate], compared: Comparison
     ) -> tuple[ValidityNote, ...]:
-        """Stores the session, unless it is worse without a reason; that is returned."""
+        """Keeps the session to be stored, unless it is worse without a reason; that is returned."""
         recorded, commit = datetime.now(timezone.utc).isoformat(timespec="seconds"), self._rules.commit()
         accepted = acceptance(compared, self._rules.reason, recorded, commit)
         if accepted.refusal is not None:
             return (accepted.refusal,)
         session = session_record(found, recorded, commit, self._rules.engine, FUNCTION_UNITS)
-        self._store.append(measurement.nodeid, measurement.function.load, session, accepted.era)
+        self._unsettled.append(measurement.nodeid, measurement.function.load, session, accepted.era)
         return ()
 
 

@@ -43,6 +43,7 @@ from pytest_fastr.gate.progress import Moment, Show
 from pytest_fastr.gate.ref import current_commit
 from pytest_fastr.gate.tasks import Measurement, Surroundings, Task, WantedMode
 from pytest_fastr.gate.unknown_hardware import unknown_hardware
+from pytest_fastr.gate.unsettled import Unsettled
 from pytest_fastr.gate.validity import is_void, validity
 from pytest_fastr.load import failures
 
@@ -86,7 +87,7 @@ class GateSession:
         self.against = against
         self.settings = settings
         self._budget = Budget(settings.budget_s)
-        self._store = store
+        self.unsettled = Unsettled(store)
         self._equals_store = EqualsStore(store.folder)
         # Read before anything is measured: a file that cannot be read must not cost minutes first.
         self.equals: Equals = self._equals_store.load()
@@ -117,7 +118,7 @@ class GateSession:
             commit=lambda: current_commit(rootdir),
             engine=profile.recorded.engine_version,
         )
-        self._functions = FunctionGate(store, self._budget, rules)
+        self._functions = FunctionGate(store, self.unsettled, self._budget, rules)
         self._lanes = None if settings.lanes == "off" else Lanes(gated=settings.lanes == "gate")
         self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
         self._equal_epochs: dict[str, list[tuple[float, ...]]] = {}
@@ -249,7 +250,7 @@ class GateSession:
         return report, decision.samples
 
     def _append(self, measurement: Measurement, decision: Decision, lane: LaneResult | None) -> Task:
-        """Stores the session, unless it is void or worse without a reason; then the task says so."""
+        """Keeps the session to be stored, unless it is void or worse without a reason; then the task says so."""
         task, compared = decision.task, decision.looks[0].pooled
         if is_void(validity(decision.samples)):
             return task
@@ -259,7 +260,7 @@ class GateSession:
         if accepted.refusal is not None:
             return task.said(accepted.refusal)
         session = session_record(decision.found, recorded, commit, self.profile.recorded.engine_version)
-        self._store.append(measurement.nodeid, task.load, session, accepted.era, None if lane is None else lane.lane)
+        self.unsettled.append(measurement.nodeid, task.load, session, accepted.era, None if lane is None else lane.lane)
         return task
 
 

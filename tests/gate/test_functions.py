@@ -19,6 +19,7 @@ from pytest_fastr.gate.calls import Caller, CallShape, Function
 from pytest_fastr.gate.functions import FunctionGate, FunctionMeasurement, FunctionRules
 from pytest_fastr.gate.model import TestReport, Verdict
 from pytest_fastr.gate.profile import detect
+from pytest_fastr.gate.unsettled import Unsettled
 
 NODEID = "test_it.py::test_sum"
 RULES = FunctionRules(false_alarm=0.01)
@@ -72,8 +73,11 @@ def judged(
     waits: float = 1.0,
     measured: FunctionMeasurement = MEASURED,
 ) -> TestReport:
-    gate = FunctionGate(store, Budget(600.0), rules)
-    return gate.run(measured, Priced(cpu_ns, waits), lambda *_: None)
+    unsettled = Unsettled(store)
+    gate = FunctionGate(store, unsettled, Budget(600.0), rules)
+    report = gate.run(measured, Priced(cpu_ns, waits), lambda *_: None)
+    unsettled.settle(passed=True)
+    return report
 
 
 def stored(store: BaselineStore, cpu_ns: float = 10_000, sessions: int = 3) -> None:

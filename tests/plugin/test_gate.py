@@ -149,10 +149,11 @@ def test_the_result_file_says_what_was_measured(project: Project) -> None:
 
 
 def test_a_result_file_that_cannot_be_written_is_an_error(project: Project) -> None:
-    project.test(TEST)
-    result = project.run("--perf", "--perf-json=shop.py/result.json")
+    # It could be written when the run began.
+    project.test("import os\n\n" + TEST + "    os.mkdir('result.json')\n")
+    result = project.run("--perf", "--perf-json=result.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stdout.fnmatch_lines(["*shop.py*"])
+    result.stdout.fnmatch_lines(["*cannot write the result file*result.json*"])
 
 
 def test_several_requests_of_one_test_are_judged_apart(project: Project) -> None:
@@ -175,6 +176,23 @@ def test_the_table_fits_a_narrow_terminal(project: Project) -> None:
     table = result.outlines[next(i for i, line in enumerate(result.outlines) if " performance " in line) :]
     assert len(table) > 3
     assert all(len(line) <= 60 for line in table)
+
+
+def test_what_a_failing_test_has_measured_is_not_stored(project: Project) -> None:
+    project.test(
+        """
+        def test_wrong(perf):
+            perf.get("/items")
+            assert False, "not what was wanted"
+
+        def test_right(perf):
+            perf.get("/items")
+        """
+    )
+    result = project.run("--perf", "--perf-update")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["1 stored as the baseline of *"])
+    assert list(json.loads(baseline_file(project.path).read_text())["tests"]) == ["test_perf.py::test_right"]
 
 
 def test_an_absolute_limit_fails_an_update_too(project: Project) -> None:
