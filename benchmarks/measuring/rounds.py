@@ -238,8 +238,8 @@ def run_record(plan: Plan) -> Record:
         "machine": profile.slug, "profile": profile.as_dict(), "kernel": platform.release(),
         "python": platform.python_version(), "debug_build": _native.DEBUG_BUILD,
         "build": hashlib.sha256(library.read_bytes()).hexdigest()[:16],
-        "commit": first_line("git", "rev-parse", "HEAD"),
-        "changed": bool(first_line("git", "status", "--porcelain", "--", "pytest_fastr", "native")),
+        "commit": git("rev-parse", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--", "pytest_fastr", "native")),
         "nginx": first_line(shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SBIN}") or "nginx", "-v"),
         "wrk": first_line("wrk", "-v"), "oha": first_line("oha", "--version"), "load_average": os.getloadavg()[0],
         "rounds": plan.rounds, "seconds": plan.span.seconds, "warm_up": plan.span.warm_up, "seed": plan.seed,
@@ -255,6 +255,15 @@ def first_line(*command: str) -> str:
     except OSError:
         return ""
     return (done.stdout + done.stderr).strip().partition("\n")[0]
+
+
+def git(*arguments: str) -> str:
+    """The first line of what git answers; empty without it, and where it refuses (a copy, another user's checkout)."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, cwd=REPOSITORY)
+    except OSError:
+        return ""
+    return "" if done.returncode != 0 else done.stdout.strip().partition("\n")[0]
 
 
 def prepare(plan: Plan, environments: Environments, folder: Path) -> None:

@@ -79,7 +79,10 @@ def _count(text: str) -> int:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    # Nothing would be everything, such as --only "$ROWS" of a variable that is not set.
+    if not (names := [name for name in text.split(",") if name]):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be names, with commas between them")
+    return names
 
 
 def chosen(table: Table, rows: list[str], loads: list[str]) -> Table:
@@ -108,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     records = args.records or RECORDS / f"{args.what}.jsonl"
     seconds = args.seconds / args.rounds
-    check_records(records)
+    check_records(records, warm_up=args.warm_up)
     place = placed(args.server_cores)
     plan = Plan(
         list(table.servers), list(table.workloads), generators(args.no_check), args.rounds,
@@ -119,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
         options = {"table": args.what, "sources": sources_hash()}
         setting = Setting(records, args.cache, APPS, args.python, start_s=60.0)
         if served is not None:
+            check_records(records, database=served.version)
             chosen_names = {server.name for server in table.servers}
             plan = replace(plan, servers=[one for one in database.servers(served.url) if one.name in chosen_names])
             setting = replace(setting, others=() if served.pid is None else (served.pid,), secret=served.url)
@@ -149,8 +153,8 @@ def placed(server_cores: int) -> Cores:
     try:
         return cores(False, server_cores)
     except ValueError as error:
-        usable = len(os.sched_getaffinity(0))
-        raise Refused(f"--server-cores {server_cores}: {usable} may be used here, and two are needed") from error
+        usable, needed = len(os.sched_getaffinity(0)), max(server_cores, 2)
+        raise Refused(f"--server-cores {server_cores}: {usable} may be used here, and {needed} are needed") from error
 
 
 def add_steps(environments: Environments, url: str, place: Cores, records: Path) -> None:

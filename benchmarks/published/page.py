@@ -89,7 +89,7 @@ def _machine(found: Summary) -> str:
     parts = [
         f"{code(str(key['cpu_model']))} ({key['cores']} cores, {code(str(recorded.get('virtualisation')))})", memory,
         f"kernel {code(str(run['kernel']))}", f"Python {code(str(run['python']))}",
-        f"pytest-fastr {code(str(recorded.get('engine_version', '')))} at {code(str(run['commit'])[:12])}",
+        f"pytest-fastr {code(str(recorded.get('engine_version', '')))} at {code(str(run['commit'] or 'unknown')[:12])}",
     ]  # fmt: skip
     if run.get("database"):
         parts.append(code(str(run["database"])))

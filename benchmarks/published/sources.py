@@ -6,6 +6,7 @@ import hashlib
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from measuring.environments import PINS
 from measuring.records import Record, read
@@ -29,9 +30,10 @@ def sources_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def check_records(path: Path) -> None:
-    """Raises Stale where the last measurements are of another machine or of other code."""
-    here = {"machine": detect(version("pytest-fastr")).slug, "kernel": platform.release(), "sources": sources_hash()}
+def check_records(path: Path, **others: Any) -> None:
+    """Raises Stale where measurements are of another machine or of other code, or differ in what else is named."""
+    machine = detect(version("pytest-fastr")).slug
+    here = {**others, "machine": machine, "kernel": platform.release(), "sources": sources_hash()}
     records = read(path)
     measured = {record.get("run") for record in records if record.get("kind") == "measurement"}
     runs = [record for record in records if record.get("kind") == "run" and record.get("run") in measured]
@@ -44,7 +46,8 @@ def check_records(path: Path) -> None:
 
 
 def _words(names: list[str]) -> str:
-    return " and another ".join({"sources": "state of the code"}.get(name, name) for name in names)
+    shown = {"sources": "state of the code", "warm_up": "--warm-up"}
+    return " and another ".join(shown.get(name, name) for name in names)
 
 
 def last_run(records: list[Record]) -> Record:

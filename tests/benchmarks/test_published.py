@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from measuring.generators import Span, read_oha
 from measuring.processes import Cores
 from measuring.ratios import Ratio
 from measuring.records import append, read
-from measuring.rounds import Plan, Setting, generators, measure
+from measuring.rounds import Plan, Setting, generators, git, measure
 from measuring.rows import Place, Server, Start
 from published import __main__ as command
 from published import database, frameworks
@@ -31,6 +33,7 @@ from published.sources import Stale, check_records
 from published.summary import summarised, write_summary
 from published.table import Summary, judged
 from pytest_fastr.errors import ReportError
+from pytest_fastr.gate.profile import detect
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks need Linux (affinity, /proc)")
 
@@ -229,7 +232,7 @@ def test_what_is_no_record_is_passed_over_and_what_lacks_its_values_is_named(tmp
     [
         (["frameworks", "--only", "robin"], "--only robin: there are ours-face, "),
         (["database", "--workloads", "kept"], "--workloads kept: there are close, keep, rate"),
-        (["frameworks", "--server-cores", "4096"], "--server-cores 4096: "),
+        (["frameworks", "--server-cores", "4096"], " may be used here, and 4096 are needed"),
     ],
 )
 def test_a_name_that_is_none_is_answered_with_those_that_are(
@@ -244,6 +247,34 @@ def test_amounts_that_are_none_are_refused(option: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="2"):
         command.main(["frameworks", option])
     assert "must be a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--only=", "--only=,", "--workloads="])
+def test_no_name_at_all_is_refused_and_not_taken_for_every_one(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["frameworks", option])
+    assert "must be names" in capsys.readouterr().err
+
+
+def test_what_git_says_where_it_refuses_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
+    assert git("rev-parse", "HEAD") == ""
+
+
+@pytest.mark.parametrize(("name", "words"), [("warm_up", "another --warm-up"), ("database", "another database")])
+def test_records_of_another_warm_up_or_database_are_not_gone_on_with(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("published.sources.sources_hash", lambda: "s")
+    run = {
+        "kind": "run", "run": "r", "machine": detect(version("pytest-fastr")).slug, "kernel": platform.release(),
+        "sources": "s", "warm_up": 1.0, "database": "PostgreSQL 15",
+    }  # fmt: skip
+    for record in (run, measurement("sync", 0, 100.0)):
+        append(tmp_path / "records.jsonl", record)
+    check_records(tmp_path / "records.jsonl", **{name: run[name]})
+    with pytest.raises(Stale, match=words):
+        check_records(tmp_path / "records.jsonl", **{name: "other"})
 
 
 def test_a_round_measures_ours_and_leaves_a_row_for_what_cannot_be_had(tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ def test_a_user_that_is_not_there_is_404(client: httpx.Client, user_id: str) -> 
     assert response.json() == {"detail": "there is no such user"}
 
 
+def test_an_empty_database_url_is_none() -> None:
+    async def kind() -> type:
+        async with store.opened("") as opened:
+            return type(opened)
+
+    assert asyncio.run(kind()) is store.SqliteStore
+
+
 def test_the_rows_are_the_same_every_time_and_no_two_alike() -> None:
     assert users() == users()
     assert len({user["user_id"] for user in users()}) == COUNT

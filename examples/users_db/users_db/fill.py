@@ -21,6 +21,6 @@ async def main() -> str:
 
 
 if __name__ == "__main__":
-    if "DATABASE_URL" not in os.environ or asyncpg is None:
+    if not os.environ.get("DATABASE_URL") or asyncpg is None:
         sys.exit("users_db.fill: set DATABASE_URL to a PostgreSQL (postgresql://...), and install asyncpg")
     print(f'table "users": {asyncio.run(main())}')

@@ -67,7 +67,7 @@ class PostgresStore:
 @asynccontextmanager
 async def opened(url: str | None) -> AsyncIterator[Store]:
     """The store of a PostgreSQL URL; without one, SQLite. Its table is made and filled where there is none."""
-    if url is None:
+    if not url:
         connection = sqlite3.connect(":memory:")
         try:
             connection.execute(TABLE)
