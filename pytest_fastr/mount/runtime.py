@@ -179,7 +179,9 @@ class Runtime:
         """Its threads need nothing of the loop, which waits for the end."""
         if self._options.mount == "native":
             raise ConfigError('mount = "native" needs a FastAPI application, and this one is a WSGI application')
-        runner = WsgiRunner(app, self._options.root_path, self._options.threads)
+        options = self._options
+        # A worker's connections are handed to it, by a process that has others too.
+        runner = WsgiRunner(app, options.root_path, options.threads, multiprocess=options.connections_fd is not None)
         try:
             self._engine.mount_wsgi("", runner.workers)
             self._listen()
