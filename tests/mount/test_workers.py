@@ -235,7 +235,10 @@ def test_what_is_no_socket_is_never_removed(serving: Callable[..., Serving], sho
     path = short / "precious"
     path.write_text("data")
     for workers in ("1", "2"):
-        assert serving("workers:app", "--uds", str(path), "--workers", workers).end()[0] == 3
+        code, said = serving("workers:app", "--uds", str(path), "--workers", workers).end()
+        assert (code, said) == (
+            3, f"pytest-fastr: {path} is there already, and no socket; choose another path, or remove it\n",
+        )  # fmt: skip
     assert path.read_text() == "data"
 
 
