@@ -42,15 +42,15 @@ def add_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
     made.add_argument("--uds", metavar="PATH", help="a Unix socket, in place of host and port")
     made.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the connections")
-    made.add_argument("--root-path", default="", help="prefix that a proxy in front strips")
+    made.add_argument("--root-path", type=_prefix, default="", help="prefix that a proxy in front strips")
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     made.add_argument("--mount", choices=("auto", "asgi", "native"), default="auto",
                       help="native: compiled routes of a FastAPI application; auto: for FastrAPI")  # fmt: skip
     made.add_argument("--interface", choices=("auto", "asgi", "wsgi"), default="auto", help="the application's kind")
     made.add_argument("--threads", type=_threads, metavar="N", help="for WSGI, and for native handlers that block")
-    made.add_argument("--drain-timeout", type=float, default=10.0, metavar="SECONDS")
+    made.add_argument("--drain-timeout", type=_seconds, default=10.0, metavar="SECONDS")
     made.add_argument("--path", action="append", default=[], metavar="DIR", help="put before the import path")
-    made.add_argument("--chdir", metavar="DIR", help="serve in this folder")
+    made.add_argument("--chdir", type=_folder, metavar="DIR", help="serve in this folder")
     made.add_argument("--limit", action="append", default=[], type=_limit, metavar="NAME=VALUE",
                       help="an engine limit, e.g. max_connections=1000 or header_timeout=5")  # fmt: skip
     made.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="(default: info)")
@@ -145,6 +145,25 @@ def _threads(text: str) -> int:
     if not 1 <= threads <= 256:
         raise argparse.ArgumentTypeError(f"{threads} threads: 1 to 256")
     return threads
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no time: seconds, 0 or more")
+    return seconds
+
+
+def _prefix(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no prefix of a path: write '/{text}'")
+    return text
+
+
+def _folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return text
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -89,7 +89,8 @@ def test_it_serves_until_a_signal_and_exits_with_0(serve: type[Command], number:
     ["trouble:classic", "--lifespan", "maybe"], ["trouble:classic", "--limit", "max_connections=many"],
     ["trouble:classic", "--limit", "nonsense=1", "--port", "0"],
     ["trouble:classic", "--limit", "header_timeout=-1", "--port", "0"],
-    ["trouble:classic", "--drain-timeout", "soon"],
+    ["trouble:classic", "--drain-timeout", "soon"], ["trouble:classic", "--drain-timeout", "-1"],
+    ["trouble:classic", "--chdir", "no/such/folder"], ["trouble:classic", "--root-path", "api"],
 ])  # fmt: skip
 def test_wrong_usage_exits_with_2(serve: type[Command], arguments: list[str]) -> None:
     code, output = serve(*arguments).end()
@@ -119,6 +120,19 @@ def test_a_start_that_fails_exits_with_1_and_says_why(serve: type[Command], name
     code, output = serve(name, "--port", "0").end()
     assert code == 1
     assert words in output
+
+
+@pytest.mark.parametrize("arguments", [
+    ["trouble:hang"], ["no_such_module:app"], ["trouble:classic", "--uds", "no/such/folder.sock"],
+])  # fmt: skip
+def test_a_typo_is_one_line(serve: type[Command], arguments: list[str]) -> None:
+    code, output = serve("--port", "0", *arguments).end()
+    assert (code, output.count("\n")) == (1, 1), output
+
+
+def test_the_traceback_of_an_application_begins_in_its_own_code(serve: type[Command]) -> None:
+    output = serve("unimportable:app", "--port", "0").end()[1]
+    assert re.match(r'Traceback \(most recent call last\):\n  File "[^"]*unimportable\.py"', output)
 
 
 def test_an_application_without_lifespan_fails_where_one_is_asked_for(serve: type[Command]) -> None:

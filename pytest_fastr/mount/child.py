@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pytest_fastr import _native
@@ -24,6 +26,9 @@ from pytest_fastr.mount.workers import run_workers
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PORT_IN_USE = 3
+
+# Files whose frames tell nobody who serves an application what to change.
+_OWN_FRAMES = (str(Path(__file__).parents[1]), str(importlib.__file__), "<frozen importlib")
 
 # In the environment of a server process, and so of everything it starts: by this the parent finds processes that
 # have left the server's group and outlived it.
@@ -143,7 +148,9 @@ def _say_ready(address: Address) -> None:
 def _report(error: FastrError, ready: int | None) -> int:
     """Says what went wrong, to the parent too when it waits. Returns the exit code."""
     if error.__cause__ is not None and not isinstance(error, PortInUseError | ConfigError):
-        sys.excepthook(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
+        cause, frames = error.__cause__, _foreign_frames(error.__cause__)
+        if frames is not None or isinstance(cause, SyntaxError):
+            sys.excepthook(type(cause), cause.with_traceback(frames), frames)
     print(f"pytest-fastr: {error}", file=sys.stderr, flush=True)
     # Last, since the parent quotes the log when it hears of it.
     if ready is not None:
@@ -151,6 +158,14 @@ def _report(error: FastrError, ready: int | None) -> int:
     if isinstance(error, ConfigError):
         return EXIT_USAGE
     return EXIT_PORT_IN_USE if isinstance(error, PortInUseError) else EXIT_FAILED
+
+
+def _foreign_frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the first frame that is not of the import's machinery or of this package, if there is one."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_FRAMES):
+        frames = frames.tb_next
+    return frames
 
 
 def end_own_family() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -179,7 +181,9 @@ class Runtime:
         """Its threads need nothing of the loop, which waits for the end."""
         if self._options.mount == "native":
             raise ConfigError('mount = "native" needs a FastAPI application, and this one is a WSGI application')
-        runner = WsgiRunner(app, self._options.root_path, self._options.threads)
+        options = self._options
+        # A worker's connections are handed to it, by a process that has others too.
+        runner = WsgiRunner(app, options.root_path, options.threads, multiprocess=options.connections_fd is not None)
         try:
             self._engine.mount_wsgi("", runner.workers)
             self._listen()
@@ -288,9 +292,17 @@ async def _unless(hurry: asyncio.Event, work: Coroutine[Any, Any, None]) -> None
         await cancel_all([task])
 
 
+def socket_taken(path: str) -> PortInUseError:
+    """The error for the path of a Unix socket where something else is."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return PortInUseError(f"{path} is there already, and no socket; choose another path, or remove it")
+    return PortInUseError(f"{path} is served by another process; choose another path")
+
+
 def _bind_error(error: OSError, options: ServeOptions) -> PortInUseError | StartupError:
     if error.errno == errno.EADDRINUSE and options.uds is not None:
-        return PortInUseError(f"{options.uds} is served by another process; choose another path")
+        return socket_taken(options.uds)
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(
             f"port {options.port} on {options.host} is taken by another process; choose another, or 0 for a free one"

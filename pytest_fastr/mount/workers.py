@@ -22,7 +22,7 @@ from typing import Any
 from pytest_fastr.errors import PortInUseError, StartupError
 from pytest_fastr.mount import handshake
 from pytest_fastr.mount.asgi import logger
-from pytest_fastr.mount.runtime import Address, ServeOptions
+from pytest_fastr.mount.runtime import Address, ServeOptions, socket_taken
 
 BACKLOG = 2048
 # Before a worker that has died is replaced: one that dies at once must not keep a core busy with that.
@@ -41,6 +41,8 @@ def listen(options: ServeOptions) -> tuple[socket.socket, Address]:
         family = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listener = socket.create_server((options.host, options.port), family=family, backlog=BACKLOG)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and options.uds is not None:
+            raise socket_taken(options.uds) from error
         where = options.uds or f"port {options.port} on {options.host}"
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(f"{where} is taken by another process; choose another") from error

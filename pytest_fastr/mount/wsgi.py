@@ -18,16 +18,19 @@ logger = logging.getLogger("pytest_fastr.server")
 
 
 class WsgiRunner:
-    """A bounded number of threads; requests beyond that wait for one. They end with :meth:`close`."""
+    """A bounded number of threads; requests beyond that wait for one. They end with :meth:`close`.
 
-    def __init__(self, app: WsgiApplication, root_path: str, threads: int | None) -> None:
+    ``multiprocess``: other processes serve the same application.
+    """
+
+    def __init__(self, app: WsgiApplication, root_path: str, threads: int | None, multiprocess: bool = False) -> None:
         count = threads or default_threads()
         template = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": count > 1,
-            "wsgi.multiprocess": False,
+            "wsgi.multiprocess": multiprocess,
             "wsgi.run_once": False,
             "wsgi.file_wrapper": FileWrapper,
             # The end of a body is an end of file, whatever was said about its length.

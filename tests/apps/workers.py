@@ -30,4 +30,6 @@ async def never_starts(scope: Any, receive: Any, send: Callable[[Any], Awaitable
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/multiprocess":
+        return [str(environ["wsgi.multiprocess"]).encode()]
     return [f"{os.getpid()} {environ['SERVER_NAME']} {environ['REMOTE_ADDR']!r}".encode()]

@@ -119,6 +119,13 @@ def test_wsgi_has_workers_too(serving: Callable[..., Serving]) -> None:
     assert len(served) == 2
 
 
+@pytest.mark.parametrize(("workers", "said"), [("1", "False"), ("2", "True")])
+def test_wsgi_is_told_of_other_processes(serving: Callable[..., Serving], workers: str, said: str) -> None:
+    port = serving("workers:wsgi", "--port", "0", "--workers", workers).port()
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
+        assert body_on(client, b"/multiprocess") == said
+
+
 def test_a_worker_that_dies_is_replaced_and_the_others_serve_on(serving: Callable[..., Serving]) -> None:
     server = serving("workers:app", "--port", "0", "--workers", "2")
     port = server.port()
@@ -228,7 +235,10 @@ def test_what_is_no_socket_is_never_removed(serving: Callable[..., Serving], sho
     path = short / "precious"
     path.write_text("data")
     for workers in ("1", "2"):
-        assert serving("workers:app", "--uds", str(path), "--workers", workers).end()[0] == 3
+        code, said = serving("workers:app", "--uds", str(path), "--workers", workers).end()
+        assert (code, said) == (
+            3, f"pytest-fastr: {path} is there already, and no socket; choose another path, or remove it\n",
+        )  # fmt: skip
     assert path.read_text() == "data"
 
 
