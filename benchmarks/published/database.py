@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -125,7 +126,9 @@ def database(environments: Environments, on: frozenset[int] | None) -> Iterator[
         if not given.startswith("postgresql://"):
             raise Missing("DATABASE_URL must begin with postgresql://")
         fill(environments, given)
-        yield Database(given, "that of DATABASE_URL", None)
+        # Told apart by a digest: the URL names a machine, and may hold a password.
+        digest = hashlib.sha256(given.encode()).hexdigest()[:8]
+        yield Database(given, f"that of DATABASE_URL ({digest})", None)
         return
     with cluster(on) as own:
         fill(environments, own.url)

@@ -22,8 +22,9 @@ HEAD = """# Benchmarks
 Two tables that were published elsewhere, measured again with [pytest-fastr load](load.md). `make bench-frameworks` and
 `make bench-database` measure and write this page; the numbers are in `benchmarks/published/results/`.
 
-* The server has one core, the generator another one; PostgreSQL is on the generator's, so that it takes nothing from
-  the server.
+* The server has cores of its own, one unless a table says otherwise, and the generator another one. A PostgreSQL that
+  is started for this shares the generator's, so that it takes nothing from the server; one of `DATABASE_URL` is where it
+  is.
 * Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. Printed are
   the median of the rounds and the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are this
   machine's and nobody else's.
@@ -31,7 +32,7 @@ Two tables that were published elsewhere, measured again with [pytest-fastr load
   What is not is counted under errors.
 * Times are from when a request was due to its last byte, with the connect where each request has its own. CPU is that
   of the server's processes for a request, memory their peak (pages that processes share count for each of them).
-* A quantile stands there where ten requests or more of a round took longer; else `-` does.
+* A quantile stands there where ten requests or more of every round took longer; else `-` does.
 * Every framework has the handler that is fastest for it: `async def` for FastAPI and ours, `def` for the others. Access
   logs are off.
 """
@@ -93,6 +94,9 @@ def _machine(found: Summary) -> str:
     ]  # fmt: skip
     if run.get("database"):
         parts.append(code(str(run["database"])))
+    cores = len(run.get("server_cores") or ())
+    if cores != 1:
+        parts.append(f"{cores} cores for the server" if cores else "cores as the system gives them")
     rounds = f"{run['rounds']} round{'s' if run['rounds'] != 1 else ''} of {run['seconds']:g} s"
     return f"{', '.join(parts)}; {rounds} after {run['warm_up']:g} s of warm-up, {str(run['from'])[:10]}."
 

@@ -115,9 +115,10 @@ def _row(found: Rows, workload: str, server: str, base: str, absent: str | None)
 
 
 def _spread(own: Row, name: str) -> Summary | None:
-    """The median of the rounds and the range of the middle 80 %."""
+    """The median of the rounds and the range of the middle 80 %. Not known, where it is not known of every round: those
+    that lack a quantile are not like the others."""
     values = [record[name] for record in own.rounds.values() if record.get(name) is not None]
-    if not values:
+    if not values or len(values) < len(own.rounds):
         return None
     tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values
     return {"median": median(values), "low": tenths[0], "high": tenths[-1]}
