@@ -23,8 +23,8 @@ Two tables that were published elsewhere, measured again with [pytest-fastr load
 `make bench-database` measure and write this page; the numbers are in `benchmarks/published/results/`.
 
 * The server has cores of its own, one unless a table says otherwise, and the generator another one. A PostgreSQL that
-  is started for this shares the generator's, so that it takes nothing from the server; one of `DATABASE_URL` is where it
-  is.
+  is started for this shares the generator's, so that it takes nothing from the server. One of `DATABASE_URL` is where
+  it is.
 * Rows alternate: in each round every row is started, warmed up and measured once, in an order by chance. Printed are
   the median of the rounds and the range of the middle 80 %. A ratio is taken within a round. Absolute numbers are this
   machine's and nobody else's.
