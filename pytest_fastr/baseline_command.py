@@ -29,6 +29,7 @@ from pytest_fastr.gate.snapshot import FoundFile, ProfileSnapshot, read_snapshot
 from pytest_fastr.gate.snapshot_files import foreign_files, own_files, ref_files
 from pytest_fastr.github.baseline_page import diff_page
 from pytest_fastr.keys import suggestion
+from pytest_fastr.load_command import INTERRUPTED
 from pytest_fastr.report.baseline_json import show_json
 from pytest_fastr.report.baseline_text import (
     counted,
@@ -37,10 +38,10 @@ from pytest_fastr.report.baseline_text import (
     removals_text,
     show_text,
 )
+from pytest_fastr.report.output import print_text
 from pytest_fastr.report.quantity import printable
 from pytest_fastr.root_folder import root_folder
 
-INTERRUPTED = 130
 _MOST_SESSIONS = 20
 _OWN_OPTIONS = ("--perf-update", "--perf-baselines", "--perf-reason", "--collect-only", "--co")
 
@@ -274,9 +275,7 @@ def _said(problems: Sequence[str], code: int = 2) -> int:
 
 
 def _print(text: str) -> None:
-    """Prints the text, whatever the output can show of it."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    print_text(text + "\n", "backslashreplace")
 
 
 def _width() -> int:

@@ -18,6 +18,7 @@ from pytest_fastr.github.patience import TOTAL_S, Patience
 from pytest_fastr.github.publish import Publication, publish
 from pytest_fastr.github.runner_files import StepSummary, write_outputs
 from pytest_fastr.keys import parse_duration
+from pytest_fastr.report.output import print_text
 from pytest_fastr.report.result_reader import ResultFile, read_result
 
 NAME = "pytest-fastr"
@@ -86,8 +87,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 def _say(line: str) -> None:
     """Prints a line, whatever the log can show of it."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "replace").decode(encoding), flush=True)
+    print_text(line + "\n")
+    sys.stdout.flush()
 
 
 def _no_result(why: str, summary: StepSummary, env: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 
 from pytest_fastr import _native
 from pytest_fastr.config import DEFAULT_FUNCTION_LIMITS
@@ -196,7 +197,8 @@ class FunctionGate:
         if accepted.refusal is not None:
             return (accepted.refusal,)
         session = session_record(found, recorded, commit, self._rules.engine, FUNCTION_UNITS)
-        self._unsettled.append(measurement.nodeid, measurement.function.load, session, accepted.era)
+        load = measurement.function.load
+        self._unsettled.add(partial(self._store.append, measurement.nodeid, load, session, accepted.era))
         return ()
 
 

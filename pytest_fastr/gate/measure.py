@@ -14,6 +14,7 @@ from pytest_fastr import _native
 from pytest_fastr.apps import UrlApp
 from pytest_fastr.errors import MeasurementError, RefError
 from pytest_fastr.gate.attached import AnyServer
+from pytest_fastr.gate.budget import WARM_UP_S
 from pytest_fastr.gate.epochs import REFERENCE, AppSource, Epoch, EpochPool
 from pytest_fastr.gate.pressure import CpuPressure
 from pytest_fastr.gate.progress import Show, Watch, one_after_another, part_of
@@ -32,8 +33,6 @@ MAX_ROUND_SECONDS = 0.005
 UNCUT_ROUND_SECONDS = 3600.0
 WARM_UP_WINDOW_SECONDS = 0.05
 WARM_UP_MIN_WINDOWS = 4
-WARM_UP_SECONDS = 0.3
-"""What warming up one side takes, about."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 CHUNKS = 8
 
@@ -231,7 +230,7 @@ def _measure_epoch(epoch: Epoch, pair: Pair, shape: LoadShape, show: Show) -> Ep
 def _phases(shape: LoadShape) -> list[tuple[str, float]]:
     """What happens in an epoch, and for how many seconds."""
     load_s = shape.duration_s / shape.epochs
-    warm_up_s = min(WARM_UP_SECONDS, shape.warmup_max_s)
+    warm_up_s = min(WARM_UP_S / 2, shape.warmup_max_s)
     phases = [
         ("warm-up baseline", warm_up_s),
         ("warm-up candidate", warm_up_s),

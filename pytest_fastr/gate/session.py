@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from pytest_fastr.config import LanesKind
@@ -87,7 +88,8 @@ class GateSession:
         self.against = against
         self.settings = settings
         self._budget = Budget(settings.budget_s)
-        self.unsettled = Unsettled(store)
+        self._store = store
+        self.unsettled = Unsettled()
         self._equals_store = EqualsStore(store.folder)
         # Read before anything is measured: a file that cannot be read must not cost minutes first.
         self.equals: Equals = self._equals_store.load()
@@ -260,7 +262,8 @@ class GateSession:
         if accepted.refusal is not None:
             return task.said(accepted.refusal)
         session = session_record(decision.found, recorded, commit, self.profile.recorded.engine_version)
-        self.unsettled.append(measurement.nodeid, task.load, session, accepted.era, None if lane is None else lane.lane)
+        own_lane = None if lane is None else lane.lane
+        self.unsettled.add(partial(self._store.append, measurement.nodeid, task.load, session, accepted.era, own_lane))
         return task
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from pytest_fastr.errors import ReportError
 from pytest_fastr.gate.atomic_file import replace_file
@@ -55,11 +55,12 @@ def why_unwritable(path: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
 
 
-def print_text(text: str) -> None:
-    """Writes to standard output, whatever characters it can show. Raises OSError."""
+def print_text(text: str, unshown: Literal["replace", "backslashreplace"] = "replace") -> None:
+    """Writes to standard output, whatever characters it can show. ``unshown``: what becomes of the others. Raises
+    OSError."""
     encoding = sys.stdout.encoding or "utf-8"
     # Line ends stay as they are: those of CSV are part of the format.
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(text.encode(encoding, unshown).decode(encoding))
 
 
 def is_ascii_only(stream: TextIO) -> bool:

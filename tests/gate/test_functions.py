@@ -73,7 +73,7 @@ def judged(
     waits: float = 1.0,
     measured: FunctionMeasurement = MEASURED,
 ) -> TestReport:
-    unsettled = Unsettled(store)
+    unsettled = Unsettled()
     gate = FunctionGate(store, unsettled, Budget(600.0), rules)
     report = gate.run(measured, Priced(cpu_ns, waits), lambda *_: None)
     unsettled.settle(passed=True)
