@@ -65,6 +65,7 @@ __all__ = [
     "run_paired",
     "session_estimate",
     "stretch_quantile_estimate",
+    "student_t_quantile",
     "warm_up",
     "watch_lifeline",
     "write_json",
@@ -873,6 +874,13 @@ class EpochEstimate:
         cls, log_ratio: float, se: float, df: float, totals_log_ratio: float, totals_se: float, blocks: int
     ) -> EpochEstimate: ...
     @staticmethod
+    def of_blocks(
+        blocks: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]], metric: _CostMetric
+    ) -> EpochEstimate:
+        """Of the requests (or calls), wall and CPU nanoseconds of sides A and B in each block. Raises ValueError when
+        there are too few, and for sides that cost nothing."""
+
+    @staticmethod
     def exact(log_ratio: float) -> EpochEstimate:
         """An epoch measured without error in itself, such as a peak of memory."""
 
@@ -957,6 +965,9 @@ class JudgeRule:
         most_epochs: int,
         last_false_alarm: float,
     ) -> JudgeRule: ...
+
+def student_t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t. Infinite for a probability of 0 or 1; NaN for degrees of freedom below or of 0."""
 
 def judge_against_sessions(
     now: SessionEstimate,

@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import NormalDist
 
+from pytest_fastr import _native
 from pytest_fastr.gate.basis import UNKNOWN_FLOOR, prior_spread
 from pytest_fastr.gate.compare import CONFIDENCE
 from pytest_fastr.gate.model import MetricResult, SessionReport, TestReport, Verdict
@@ -206,7 +206,7 @@ class _Noise:
 
     def beyond(self, probability: float) -> float:
         """How far from the truth it lies with no more than this probability, to one side."""
-        return t_quantile(probability, self.df) * self.se
+        return _native.student_t_quantile(probability, self.df) * self.se
 
 
 def _noise(a: TestReport, b: TestReport, before: MetricResult, after: MetricResult) -> _Noise:
@@ -221,17 +221,6 @@ def _noise(a: TestReport, b: TestReport, before: MetricResult, after: MetricResu
 def _epochs(test: TestReport) -> int:
     epochs = test.load.get("epochs")
     return max(epochs, 2) if isinstance(epochs, int) else 2
-
-
-def t_quantile(probability: float, df: float) -> float:
-    """Student's t for a probability above a half: Cornish and Fisher's expansion (Abramowitz and Stegun, 26.7.5)."""
-    z = NormalDist().inv_cdf(probability)
-    return (
-        z
-        + (z**3 + z) / (4 * df)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
-    )
 
 
 def _difference(a: MetricResult, b: MetricResult, noise: _Noise, limit: float | None, false_alarm: float) -> Difference:

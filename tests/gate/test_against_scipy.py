@@ -114,7 +114,7 @@ def test_the_centre_of_an_epoch_is_a_trimmed_mean_with_yuens_error() -> None:
     sum_of_squares = sum((value - winsorized.mean()) ** 2 for value in winsorized)
     assert estimate.se == pytest.approx(math.sqrt(sum_of_squares / (kept * (kept - 1))), rel=1e-6)
     assert estimate.df == kept - 1
-    # A function's blocks are condensed in Python; time per request is the inverse of throughput.
+    # Time per request is the inverse of throughput.
     again = blocks.epoch_estimate(paired.blocks, "time")
     assert (again.log_ratio, again.totals_log_ratio) == pytest.approx((-estimate.log_ratio, -estimate.totals_log_ratio))
     assert (again.se, again.totals_se, again.df) == pytest.approx((estimate.se, estimate.totals_se, estimate.df))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import scipy.stats
 
+from pytest_fastr._native import student_t_quantile
 from pytest_fastr.gate.model import SessionReport, TestReport, ValidityNote, Verdict
-from pytest_fastr.gate.two_runs import compare_runs, t_quantile
+from pytest_fastr.gate.two_runs import compare_runs
 from support.results import PROFILE, report_of, session_of
 
 LOAD: dict[str, object] = {"users": 20, "request": "GET /items", "slice_users": 10, "duration_s": 5.0, "epochs": 6}
@@ -68,7 +69,7 @@ def test_functions_differ_by_more_and_their_wall_time_is_compared() -> None:
 @pytest.mark.parametrize("probability", [0.8, 0.95, 0.975, 0.999, 0.9999])
 def test_few_epochs_make_wider_intervals(df: float, probability: float) -> None:
     exact = scipy.stats.t.ppf(probability, df)
-    assert t_quantile(probability, df) == pytest.approx(exact, rel=0.25 if df < 5 else 0.08)
+    assert student_t_quantile(probability, df) == pytest.approx(exact, rel=1e-6)
 
 
 def test_throughput_gets_worse_by_falling() -> None:

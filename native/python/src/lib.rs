@@ -37,7 +37,8 @@ mod _native {
     #[pymodule_export]
     use crate::stats::{
         judge_against_sessions, judge_pair, quantile_estimate, run_floor, session_estimate,
-        stretch_quantile_estimate, EpochEstimate, JudgeRule, Judgement, SessionEstimate,
+        stretch_quantile_estimate, student_t_quantile, EpochEstimate, JudgeRule, Judgement,
+        SessionEstimate,
     };
 
     #[pymodule_export]

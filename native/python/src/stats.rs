@@ -2,8 +2,8 @@
 
 use fastr_stats::{
     chance_of_red, change_against_sessions, change_direct, judge, pool_between_epochs,
-    quantile_log_ratio, session_spread, Change, ChunkPair, Direction, Rule, Spread, StatsError,
-    StoredSession, Verdict,
+    quantile_log_ratio, session_spread, Block, Change, ChunkPair, CostMetric, Direction, Rule,
+    SideTotals, Spread, StatsError, StoredSession, Verdict,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -22,8 +22,45 @@ pub(crate) fn stats_error(error: StatsError) -> PyErr {
 #[derive(Clone)]
 pub(crate) struct EpochEstimate(pub(crate) fastr_stats::EpochEstimate);
 
+/// Requests or calls, wall and CPU nanoseconds of a side.
+type Totals = (u64, u64, u64);
+
+impl EpochEstimate {
+    pub(crate) fn of(metric: &str, blocks: &[Block]) -> PyResult<Self> {
+        let metric = match metric {
+            "cpu" => CostMetric::CpuPerRequest,
+            "throughput" => CostMetric::Throughput,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "unknown cost metric {other:?}"
+                )))
+            }
+        };
+        fastr_stats::epoch_estimate(metric, blocks)
+            .map(Self)
+            .map_err(stats_error)
+    }
+}
+
 #[pymethods]
 impl EpochEstimate {
+    #[staticmethod]
+    fn of_blocks(blocks: Vec<(Totals, Totals)>, metric: &str) -> PyResult<Self> {
+        let side = |(requests, wall_ns, cpu_ns): Totals| SideTotals {
+            requests,
+            wall_ns,
+            cpu_ns,
+        };
+        let blocks: Vec<Block> = blocks
+            .into_iter()
+            .map(|(a, b)| Block {
+                a: side(a),
+                b: side(b),
+            })
+            .collect();
+        Self::of(metric, &blocks)
+    }
+
     #[new]
     fn new(
         log_ratio: f64,
@@ -84,6 +121,12 @@ impl EpochEstimate {
     fn blocks(&self) -> usize {
         self.0.blocks
     }
+}
+
+/// Quantile of Student's t.
+#[pyfunction]
+pub(crate) fn student_t_quantile(probability: f64, df: f64) -> f64 {
+    fastr_stats::student_t_quantile(probability, df)
 }
 
 /// All epochs of one test.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use fastr_loadgen::{EarlyEnd, GeneratorCheck, OnceResult, Outcomes, Recorder};
-use fastr_stats::{CostMetric, SparseHistogram};
-use pyo3::exceptions::PyValueError;
+use fastr_stats::SparseHistogram;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::histogram::{self, Histogram};
 
-use crate::stats::{stats_error, EpochEstimate};
+use crate::stats::EpochEstimate;
 
 /// What one request brought.
 #[pyclass(frozen, module = "pytest_fastr._native")]
@@ -353,17 +352,6 @@ impl PairedResult {
     }
 
     fn epoch_estimate(&self, metric: &str) -> PyResult<EpochEstimate> {
-        let metric = match metric {
-            "cpu" => CostMetric::CpuPerRequest,
-            "throughput" => CostMetric::Throughput,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "unknown cost metric {other:?}"
-                )))
-            }
-        };
-        fastr_stats::epoch_estimate(metric, &self.inner.blocks)
-            .map(EpochEstimate)
-            .map_err(stats_error)
+        EpochEstimate::of(metric, &self.inner.blocks)
     }
 }
