@@ -39,8 +39,9 @@ def add_arguments(made: argparse.ArgumentParser) -> None:
     """What anybody may say who serves an application."""
     made.add_argument("app", help="module:attr, or module:factory() for a function that makes the application")
     made.add_argument("--host", default="127.0.0.1")
-    made.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
-    made.add_argument("--uds", metavar="PATH", help="a Unix socket, in place of host and port")
+    place = made.add_mutually_exclusive_group()
+    place.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
+    place.add_argument("--uds", metavar="PATH", help="a Unix socket, in place of host and port")
     made.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the connections")
     made.add_argument("--root-path", type=_prefix, default="", help="prefix that a proxy in front strips")
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")

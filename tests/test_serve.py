@@ -123,11 +123,18 @@ def test_a_start_that_fails_exits_with_1_and_says_why(serve: type[Command], name
 
 
 @pytest.mark.parametrize("arguments", [
-    ["trouble:hang"], ["no_such_module:app"], ["trouble:classic", "--uds", "no/such/folder.sock"],
+    ["trouble:hang", "--port", "0"], ["no_such_module:app", "--port", "0"],
+    ["trouble:classic", "--uds", "no/such/folder.sock"],
 ])  # fmt: skip
 def test_a_typo_is_one_line(serve: type[Command], arguments: list[str]) -> None:
-    code, output = serve("--port", "0", *arguments).end()
+    code, output = serve(*arguments).end()
     assert (code, output.count("\n")) == (1, 1), output
+
+
+def test_a_socket_has_no_port(serve: type[Command]) -> None:
+    code, output = serve("trouble:classic", "--uds", "a.sock", "--port", "8000").end()
+    assert code == 2
+    assert "--port: not allowed with argument --uds" in output
 
 
 def test_the_traceback_of_an_application_begins_in_its_own_code(serve: type[Command]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +81,7 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, engine: Engine) -> None:
         self._wake_engine: Callable[[], None] = engine.wake
+        self._hears_signals = False
         super().__init__(EngineSelector(engine))
 
     def _make_socket_transport(self, *args: Any, **options: Any) -> asyncio.Transport:
@@ -89,7 +92,14 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None:
         self._wake_engine()
 
+    def add_signal_handler(self, *args: Any, **options: Any) -> None:
+        super().add_signal_handler(*args, **options)
+        self._hears_signals = True
+
     def close(self) -> None:
+        if self._hears_signals and threading.current_thread() is threading.main_thread():
+            # asyncio closes what signals wake it by before it stops to listen: Python would complain of one in between.
+            signal.set_wakeup_fd(-1)
         super().close()
         self._wake_engine = _nobody_to_wake
 

@@ -169,8 +169,7 @@ class Runtime:
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._request_stop)
-        kind = self._options.interface
-        if (interface_of(self._app) if kind == "auto" else kind) == "wsgi":
+        if interface_of(self._app, self._options.interface) == "wsgi":
             await self._serve_wsgi(cast(WsgiApplication, self._app), lambda: on_ready(address), self._stop, self._hurry)
         else:
             await self._serve_asgi(cast(AsgiApplication, self._app), lambda: on_ready(address), self._stop, self._hurry)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_fastr.errors import AppImportError
+from pytest_fastr.errors import AppImportError, ConfigError
 from pytest_fastr.mount.asgi import AsgiApplication
 from pytest_fastr.mount.wsgi import WsgiApplication
 
@@ -60,7 +60,7 @@ class AppRef:
             if error.name is not None and (self.module + ".").startswith(error.name + "."):
                 raise AppImportError(
                     f"{self}: there is no module {error.name!r}; "
-                    "run from the folder that holds it, or set pytest's `pythonpath`"
+                    "run from the folder that holds it, or name that (pytest's `pythonpath`, a server's `--path`)"
                 ) from error
             raise AppImportError(f"{self}: importing {self.module!r} failed: {error}") from error
         except Exception as error:
@@ -92,8 +92,19 @@ def check_app(app: Any, name: str) -> Application:
     return app  # type: ignore[no-any-return]
 
 
-def interface_of(app: Any) -> Literal["asgi", "wsgi"]:
-    """By what it is called with: WSGI takes ``(environ, start_response)``. ASGI where that cannot be told."""
+def interface_of(app: Any, said: InterfaceKind = "auto") -> Literal["asgi", "wsgi"]:
+    """What is ``said``, or by what a call takes: WSGI has ``(environ, start_response)``. ASGI where nothing tells.
+
+    Raises ConfigError when the application cannot be called as is said.
+    """
+    if said == "wsgi" and _is_coroutine_function(app):
+        raise ConfigError('interface = "wsgi", but the application is an async function: say "asgi", or leave it out')
+    if said == "asgi" and not _is_coroutine_function(app) and _parameters(app) == 2:
+        raise ConfigError(
+            'interface = "asgi", but the application takes two arguments, as for WSGI: say "wsgi", or leave it out'
+        )
+    if said != "auto":
+        return said
     if _is_coroutine_function(app):
         return "asgi"
     return "wsgi" if hasattr(app, "wsgi_app") or _parameters(app) == 2 else "asgi"

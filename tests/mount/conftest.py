@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ APPS = Path(__file__).parents[1] / "apps"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response: header names in lower case, in the order sent; ``whole`` is false when it broke off."""
+    """One response: header names in lower case, in the order sent; ``whole`` is false when it broke off.
+
+    Of ASGI servers each has its own ``reason``, which makes no answer another.
+    """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
     whole: bool
+    reason: str = field(compare=False)
 
     def header(self, name: str) -> str | None:
         return next((value for known, value in self.headers if known == name), None)
@@ -49,7 +53,7 @@ def ask(port: int, wire: bytes, *, timeout: float = 20.0) -> Answer:
             except http.client.IncompleteRead as error:
                 body, whole = error.partial, False
             headers = [(name.lower(), value) for name, value in response.getheaders()]
-            return Answer(response.status, headers, body, whole)
+            return Answer(response.status, headers, body, whole, response.reason)
         finally:
             response.close()
 

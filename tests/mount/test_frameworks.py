@@ -125,3 +125,4 @@ def test_wsgi_frameworks_answer_as_under_gunicorn(
 ) -> None:
     oracle, ours = (ask(port, wire(*request_)) for port in with_gunicorn(app))
     assert comparable(ours, FRAMING) == comparable(oracle, FRAMING)
+    assert ours.reason == oracle.reason

@@ -178,6 +178,26 @@ def test_signals_reach_their_handlers(loop: EngineEventLoop) -> None:
     assert loop.run_until_complete(main()) == "through the loop"
 
 
+def test_a_signal_while_a_loop_closes_is_no_complaint() -> None:
+    program = """
+import os, signal
+from pytest_fastr._native import Engine
+from pytest_fastr.mount.loop import EngineEventLoop
+
+class Loop(EngineEventLoop):
+    def remove_signal_handler(self, number):  # asyncio does this last
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().remove_signal_handler(number)
+
+loop = Loop(Engine())
+loop.add_signal_handler(signal.SIGTERM, lambda: None)
+loop.close()
+print(signal.set_wakeup_fd(-1))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "-1\n", "")
+
+
 def test_a_busy_loop_does_not_starve_requests(ask: Callable[..., Any]) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -267,6 +267,8 @@ def breaks(how: str) -> Any:
             start_response(b"200 OK", PLAIN)
         if how == "code":
             start_response("OK", PLAIN)
+        if how == "reason":
+            start_response("200 OK\r\nx-forged: 1", PLAIN)
         if how == "informs":
             start_response("101 Switching", PLAIN)
         if how == "headers":
@@ -291,7 +293,8 @@ def breaks(how: str) -> Any:
 @pytest.mark.parametrize(("how", "said"), [
     ("raises", "RuntimeError: before"), ("says nothing", "before it called start_response"),
     ("twice", "called again, without exc_info"), ("bytes", "the status must be a str"),
-    ("code", "three digits, a space and a reason"), ("informs", "101"), ("headers", "must be a list"),
+    ("code", "three digits, a space and a reason"), ("reason", "invalid reason phrase"), ("informs", "101"),
+    ("headers", "must be a list"),
     ("pairs", "must be a (name, value) tuple"), ("control", "header"), ("latin", "it is not latin-1"),
     ("text", "made of bytes"), ("None", "NoneType"),
 ])  # fmt: skip
@@ -314,7 +317,21 @@ def test_an_error_may_replace_an_answer_that_was_not_sent(answer: Callable[..., 
         return [b"sorry"]
 
     got = answer(app, wire("GET", "/"))
-    assert (got.status, got.body) == (503, b"sorry")
+    assert (got.status, got.reason, got.body) == (503, "Sorry", b"sorry")
+
+
+@pytest.mark.parametrize(("status", "reason"), [
+    ("200 OK", "OK"), ("200 Fine", "Fine"), ("413 Request Entity Too Large", "Request Entity Too Large"),
+    ("299 Quite so", "Quite so"), ("299", ""), ("404 ", ""), ("200 caf\xe9", "caf\xe9"),
+])  # fmt: skip
+def test_the_reason_is_the_applications(answer: Callable[..., Any], status: str, reason: str) -> None:
+    got = answer(returns([b"body"], PLAIN, status), wire("GET", "/"))
+    assert (got.status, got.reason, got.body) == (int(status[:3]), reason, b"body")
+
+
+def test_the_reason_of_an_answer_that_failed_is_forgotten(answer: Callable[..., Any]) -> None:
+    got = answer(returns([b"body"], [("a", "\x00")], "200 Fine"), wire("GET", "/"))
+    assert (got.status, got.reason) == (500, "Internal Server Error")
 
 
 def test_an_error_after_the_first_byte_breaks_the_answer_off(
@@ -416,6 +433,15 @@ def test_an_application_is_known_by_what_it_takes() -> None:
 
 def test_the_interface_can_be_said(answer: Callable[..., Any]) -> None:
     assert answer(lambda *args: returns([b"said"])(*args), wire("GET", "/"), interface="wsgi").body == b"said"
+
+
+def test_an_interface_that_cannot_be_is_refused() -> None:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match='async function: say "asgi"'), Server(asgi, interface="wsgi"):
+        pass
+    with pytest.raises(ConfigError, match=r'takes two arguments.* say "wsgi"'), Server(returns([]), interface="asgi"):
+        pass
 
 
 def test_there_are_no_native_lanes_for_it() -> None:

@@ -112,15 +112,12 @@ impl Pump {
         if let Err(status) = self.poll_request(cx) {
             return Ok(refusal(status, self.activity.clone()));
         }
-        let Some((status, headers)) = self.exchange.take_head() else {
+        let Some(head) = self.exchange.take_head() else {
             return Err(self);
         };
         self.activity.enter(Phase::Serving);
         self.answering = true;
-        let mut response = Response::new(ResponseBody::Exchange(self));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        Ok(head.map(|()| ResponseBody::Exchange(self)))
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {

@@ -58,6 +58,9 @@ pub enum ResponseError {
     /// A status outside 200-999 (informational ones are not final responses).
     #[error("{0} is not a final HTTP status code")]
     Status(u16),
+    /// A reason phrase with control characters.
+    #[error("invalid reason phrase {0:?}")]
+    Reason(String),
     /// A header name that is not a token.
     #[error("invalid response header name {0:?}")]
     HeaderName(String),

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::scope::build_scope;
 use super::websocket::start_websocket;
 use super::{Receive, Send};
-use crate::web::{thread_cpu, NativeApp, NativeCall};
+use crate::web::{NativeApp, NativeCall, Used};
 
 /// What happened during a turn and concerns Python.
 enum Happened {
@@ -79,7 +79,7 @@ impl Batch {
         let mut dispatched = Dispatched::Done;
         // Asked once a batch: within one nothing else runs than what the batch itself calls.
         let mut fresh = None;
-        let mut used = None;
+        let mut used = Used::default();
         let mut last_word = None;
         let mut native: Option<Arc<NativeApp>> = None;
         for one in happened {
@@ -98,9 +98,9 @@ impl Batch {
                 Happened::Native(call) => {
                     native.get_or_insert_with(|| call.native.clone());
                     let fresh = *fresh.get_or_insert_with(|| call.native.is_fresh(py));
-                    let used = *used.get_or_insert_with(thread_cpu);
                     // A panic of ours is a failure of one request, not of the server.
-                    let served = catch_unwind(AssertUnwindSafe(|| call.dispatch(py, fresh, used)));
+                    let served =
+                        catch_unwind(AssertUnwindSafe(|| call.dispatch(py, fresh, &mut used)));
                     let served = served.unwrap_or_else(|_| {
                         Err(PyRuntimeError::new_err("a panic in a native route"))
                     });

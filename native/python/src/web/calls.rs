@@ -17,7 +17,7 @@ use super::gc;
 use super::layers::{Asked, Layers};
 use super::route::{Compiled, Native, Pass, Run};
 use super::routes::{Matched, NativeApp};
-use super::trial::{thread_cpu, Watch, TRIAL_WAIT};
+use super::trial::{thread_cpu, Trial, Used, Watch, TRIAL_WAIT};
 use crate::asgi::{AsgiApp, AsgiExchange};
 use crate::eager::{copy_of_context, eager_task_in, in_a_fresh_context, in_context, only_step};
 
@@ -84,13 +84,13 @@ impl NativeCall {
     }
 
     /// Serves the request: on the loop's thread, between two turns. `fresh`: the routes are still the application's.
-    /// `used`: what this thread had used of the processor at some time before. Returns whether the event loop has got
-    /// something to do.
+    /// `used`: what this thread has used of the processor in this batch. Returns whether the event loop has got something
+    /// to do.
     pub(crate) fn dispatch(
         self: &Arc<Self>,
         py: Python<'_>,
         fresh: bool,
-        used: Duration,
+        used: &mut Used,
     ) -> PyResult<bool> {
         if !fresh {
             self.native.count(&self.exchange);
@@ -328,27 +328,42 @@ impl NativeCall {
     }
 
     /// Calls a handler that blocks on the loop's own thread, where it sees no running loop, as in any thread. `used`: see
-    /// `dispatch`; a call that is found to be slow goes to the pool the next time.
+    /// `dispatch`; a handler that is found to be slow goes to the pool the next time.
     fn call_inline(
         self: &Arc<Self>,
         py: Python<'_>,
         compiled: &Compiled,
         values: &[Bound<'_, PyAny>],
-        used: Option<Duration>,
+        used: Option<&mut Used>,
     ) -> PyResult<bool> {
         self.native.hide_loop(py)?;
         let collected = gc::spent_ns();
-        let began = used.map(|used| (Instant::now(), used));
+        let watched = used.map(|used| {
+            let began = Instant::now();
+            self.native.stolen.look(began);
+            (began, used.at(began))
+        });
         let result =
             self.in_own_context(py, || in_a_fresh_context(py, || compiled.call(py, values)));
         // The exact clock is asked only about what took long; a core that was taken away meanwhile is nobody's fault.
-        if let Some((_, used)) = began.filter(|(began, _)| began.elapsed() > SLOW) {
+        if let Some((_, before)) = watched.filter(|(began, _)| began.elapsed() > SLOW) {
             let collecting = Duration::from_nanos(gc::spent_ns() - collected);
-            if thread_cpu().saturating_sub(used + collecting) > SLOW {
-                compiled.set_run(Run::Pool);
+            let used = thread_cpu().saturating_sub(before + collecting);
+            if used > SLOW {
+                self.send_back(compiled, used);
             }
         }
         self.finish(py, result)
+    }
+
+    /// Sends a handler that was slow back to the pool: for good, or to a new trial where the time may have been stolen.
+    fn send_back(&self, compiled: &Compiled, used: Duration) {
+        if self.native.stolen.may_explain(used) {
+            *compiled.trial() = Trial::default();
+            compiled.set_run(Run::Trial);
+        } else {
+            compiled.set_run(Run::Pool);
+        }
     }
 
     fn call_in_pool(

@@ -15,4 +15,4 @@ pub(crate) use gc::note_collection;
 pub(crate) use json::{read_json, write_json};
 pub(crate) use route::{call_with_names, NativeRoute};
 pub(crate) use routes::{classify_route, is_simple_path, Metrics, NativeApp, NativeRoutes};
-pub(crate) use trial::thread_cpu;
+pub(crate) use trial::Used;

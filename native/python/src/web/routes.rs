@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fastr_engine::{
     below_root, classify, decode_path, Captures, Exchange, Fact, Finding, Pattern, Rest,
-    RouteMetrics, RouteTable,
+    RouteMetrics, RouteTable, StolenTime,
 };
 use http::Method;
 use pyo3::exceptions::PyValueError;
@@ -181,6 +181,8 @@ pub(crate) struct NativeApp {
     pub(crate) set_running_loop: Py<PyAny>,
     pub(crate) event_loop: Py<PyAny>,
     pub(crate) plain: PlainResponses,
+    /// What the machine took from handlers on the loop's thread.
+    pub(crate) stolen: StolenTime,
     layers: Mutex<Option<Arc<Layers>>>,
     pub(crate) counts: Counts,
 }
@@ -215,6 +217,7 @@ impl NativeApp {
             set_running_loop: part("set_running_loop")?,
             event_loop: part("event_loop")?,
             counts: Counts::default(),
+            stolen: StolenTime::default(),
             layers: Mutex::new(layers(side)?),
             plain: PlainResponses {
                 base: side.getattr("response_base")?.extract()?,

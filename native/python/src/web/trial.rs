@@ -1,7 +1,7 @@
 //! The trial of a handler that may block for all the engine knows: is it short?
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::route::Run;
 
@@ -45,8 +45,30 @@ impl Trial {
     }
 }
 
+/// What the loop's thread had used of a processor at a moment of a batch. Asking is a system call, which short handlers
+/// share.
+#[derive(Default)]
+pub(crate) struct Used(Option<(Instant, Duration)>);
+
+/// How old an answer may be. What was used since counts against the handler that is called next.
+const SHARED: Duration = Duration::from_micros(100);
+
+impl Used {
+    /// The answer, of `now` or shortly before.
+    pub(super) fn at(&mut self, now: Instant) -> Duration {
+        match self.0 {
+            Some((when, used)) if now.saturating_duration_since(when) <= SHARED => used,
+            _ => {
+                let used = thread_cpu();
+                self.0 = Some((now, used));
+                used
+            }
+        }
+    }
+}
+
 /// What the calling thread has used of a processor so far.
-pub(crate) fn thread_cpu() -> Duration {
+pub(super) fn thread_cpu() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

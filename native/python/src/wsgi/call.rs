@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fastr_engine::Exchange;
+use http::StatusCode;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,6 +16,7 @@ use super::{wait, Common, WsgiInput};
 /// Status and headers that an application has given, until the first byte of its body.
 struct Head {
     status: u16,
+    reason: Option<Vec<u8>>,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -56,7 +58,12 @@ impl StartResponse {
             .headers
             .iter()
             .map(|(name, value)| (&name[..], &value[..]));
-        self.exchange.start(head.status, fields).map_err(|error| {
+        let begun = match &head.reason {
+            Some(reason) => self.exchange.set_reason(reason),
+            None => Ok(()),
+        };
+        let begun = begun.and_then(|()| self.exchange.start(head.status, fields));
+        begun.map_err(|error| {
             // Nothing of it was sent: the engine may still answer.
             *stage = Stage::Silent;
             PyValueError::new_err(error.to_string())
@@ -85,8 +92,10 @@ impl StartResponse {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let (status, reason) = status_line(status)?;
         let head = Head {
-            status: status_code(status)?,
+            status,
+            reason,
             headers: header_fields(headers)?,
         };
         {
@@ -117,8 +126,8 @@ impl StartResponse {
     }
 }
 
-/// `"200 OK"` as 200.
-fn status_code(status: &Bound<'_, PyAny>) -> PyResult<u16> {
+/// `"200 OK"` as 200, and the reason where it is not the standard one.
+fn status_line(status: &Bound<'_, PyAny>) -> PyResult<(u16, Option<Vec<u8>>)> {
     let text = status
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("the status must be a str, not {status:?}")))?
@@ -126,7 +135,14 @@ fn status_code(status: &Bound<'_, PyAny>) -> PyResult<u16> {
     let (code, reason) = text.split_at_checked(3).unwrap_or((text, ""));
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     match code.parse() {
-        Ok(code) if is_code && (reason.is_empty() || reason.starts_with(' ')) => Ok(code),
+        Ok(code) if is_code && (reason.is_empty() || reason.starts_with(' ')) => {
+            let reason = reason.strip_prefix(' ').unwrap_or(reason);
+            let standard = StatusCode::from_u16(code)
+                .ok()
+                .and_then(|code| code.canonical_reason());
+            let reason = (standard != Some(reason)).then(|| latin1_bytes(reason));
+            Ok((code, reason.transpose()?))
+        }
         _ => Err(PyValueError::new_err(format!(
             "the status must be three digits, a space and a reason, not {text:?}"
         ))),
@@ -174,6 +190,10 @@ fn latin1(text: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("headers are made of str, not of {text:?}")))?
         .to_str()?;
+    latin1_bytes(text)
+}
+
+fn latin1_bytes(text: &str) -> PyResult<Vec<u8>> {
     if text.is_ascii() {
         return Ok(text.as_bytes().to_vec());
     }
