@@ -92,8 +92,8 @@ class EngineEventLoop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None:
         self._wake_engine()
 
-    def add_signal_handler(self, *args: Any, **options: Any) -> None:
-        super().add_signal_handler(*args, **options)
+    def add_signal_handler(self, *args: Any) -> None:  # type: ignore[override]
+        super().add_signal_handler(*args)
         self._hears_signals = True
 
     def close(self) -> None:
