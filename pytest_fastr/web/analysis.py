@@ -71,7 +71,7 @@ class Analysis:
             yield "other_body", "a form" if self.has_form else "a body of several parts"
         if isinstance(self._answer, str):
             yield "response", self._answer
-        elif known.is_generator(dependant.call):
+        elif known.is_generator(dependant):
             yield "response", "a stream"
 
     def compiled(self, info: Any, run: str, cache: bool) -> _native.NativeRoute:

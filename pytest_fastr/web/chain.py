@@ -137,7 +137,7 @@ def _is_plain(dependant: Dependant) -> bool:
     """Whether a dependency is a call that gets parameters and returns a value."""
     return not (
         any(getattr(dependant, f"{kind}_param_name", None) for kind in INJECTED)
-        or known.is_generator(dependant.call)
+        or known.is_generator(dependant)
         or getattr(dependant, "concurrency", None) is not None
         or getattr(dependant, "own_oauth_scopes", None)
         or getattr(dependant, "security_requirements", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -128,7 +129,11 @@ def _with_options(method: str) -> Any:
 
         return decorator
 
+    own = inspect.signature(register).parameters
+    given = inspect.signature(original)
+    parameters = [*given.parameters.values(), own["run"], own["cache_response"]]
     register.__name__, register.__doc__ = method, original.__doc__
+    register.__signature__ = given.replace(parameters=parameters)  # type: ignore[attr-defined]
     return register
 
 

@@ -122,16 +122,21 @@ def is_defined_in(function: Any, qualified_name: str) -> bool:
 
 def is_coroutine_callable(dependant: Any) -> bool:
     """Whether FastAPI awaits a dependency's call, instead of running it in a thread."""
-    own = getattr(fastapi.dependencies.models, "_is_coroutine_callable", None) or getattr(
-        fastapi.dependencies.utils, "is_coroutine_callable", None
-    )
-    return bool(dependant.is_coroutine_callable if own is None else own(dependant.call))
+    return _asked("is_coroutine_callable", dependant)
 
 
-def is_generator(function: Any) -> bool:
-    """Whether a call of it makes a generator, in either colour."""
-    plain = inspect.unwrap(function)
+def is_generator(dependant: Any) -> bool:
+    """Whether a dependency's call makes a generator, in either colour, to FastAPI or by itself."""
+    if _asked("is_gen_callable", dependant) or _asked("is_async_gen_callable", dependant):
+        return True
+    plain = inspect.unwrap(dependant.call)
     while isinstance(plain, functools.partial):
         plain = inspect.unwrap(plain.func)
     called = plain if inspect.isclass(plain) else getattr(plain, "__call__", None)  # noqa: B004
     return any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in (plain, called))
+
+
+def _asked(check: str, dependant: Any) -> bool:
+    """What FastAPI itself says of a dependency's call: by a function, or in some versions by the dependant."""
+    own = getattr(fastapi.dependencies.models, f"_{check}", None) or getattr(fastapi.dependencies.utils, check, None)
+    return bool(getattr(dependant, check) if own is None else own(dependant.call))

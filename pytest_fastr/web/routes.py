@@ -247,7 +247,8 @@ def _add_api_route(
         names = {name: _CONVERTORS.get(type(one), "") for name, one in effective.param_convertors.items()}
         analysis = Analysis(handler, names)
         facts += analysis.facts
-        if analysis.has_form and candidate.fastapi_scope.get("has_form_limits"):
+        limits = getattr(app.router, "form_limits", None) or candidate.fastapi_scope.get("has_form_limits")
+        if analysis.has_form and limits:
             facts.append(("observer", "limits for forms"))
         if analysis.is_direct:
             facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]

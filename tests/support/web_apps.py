@@ -19,6 +19,7 @@ _OPTIONS: tuple[str, ...] = (
     "dependencies=[Depends(yield_dep), Depends(context_dep)]",
     "openapi_url=None", "max_body_size=100", 'exception_handlers={Teapot: lambda request, error: Response("t", 418)}',
     "default_response_class=OwnJSON", "dependencies=[Depends(key_query)]", "docs_url=None",
+    'form_limits={"max_fields": 2}', 'form_limits={"max_part_size": 8}',
 )  # fmt: skip
 
 _LIFESPAN = """

@@ -66,6 +66,30 @@ async def ayield_dep(outer=Depends(yield_dep)):
     finally:
         note("ayield_dep exit")
 """,
+    "through": """\
+def through(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+""",
+    "through_dep": """\
+@through
+def through_dep(skip: int = 0):
+    note("through_dep enter", skip)
+    yield skip
+    note("through_dep exit")
+""",
+    "through_caller_dep": """\
+class ThroughCaller:
+    @through
+    def __call__(self, skip: int = 0):
+        note("through_caller_dep enter", skip)
+        yield skip
+        note("through_caller_dep exit")
+
+through_caller_dep = ThroughCaller()
+""",
     "function_dep": """\
 async def function_dep():
     note("function_dep enter")

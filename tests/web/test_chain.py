@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import http.client
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -163,3 +166,36 @@ def test_overrides_count_while_there_are_any() -> None:
         app.dependency_overrides.clear()
         assert ask(server, "GET", "/sync/3", {}, None)[1] == b'[3,[10,0],"q"]'
         assert server.native_counts()["compiled"] == 1
+
+
+def transparent(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+class Wrapped:
+    @transparent
+    def __call__(self) -> Iterator[str]:
+        yield "made"
+        journal.append("ended")
+
+
+@transparent
+def wrapped() -> Iterator[str]:
+    yield "made"
+    journal.append("ended")
+
+
+@pytest.mark.parametrize("dependency", [Wrapped(), wrapped, transparent(Wrapped()), functools.partial(wrapped)])
+def test_a_wrapped_generator_is_what_fastapi_takes_it_for(dependency: Any) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    def get(made: Annotated[Any, Depends(dependency)]) -> Any:
+        return made if isinstance(made, str) else inspect.isgenerator(made)
+
+    with Server(app, mount="native") as native, Server(app, mount="asgi") as whole:
+        assert ask(native, "GET", "/", {}, None)[:2] == ask(whole, "GET", "/", {}, None)[:2]
