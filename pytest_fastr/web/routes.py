@@ -96,11 +96,15 @@ class CompiledRoutes:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A route with what it is effectively: in an included router, path and dependencies are not its own."""
+    """A route with what it is effectively: in an included router, path and dependencies are not its own.
+
+    ``has_form_limits``: a router on the way to it limits forms.
+    """
 
     route: Any
     effective: Any
     fastapi_scope: Mapping[str, Any] = field(default_factory=dict)
+    has_form_limits: bool = False
 
 
 def compile_routes(
@@ -128,11 +132,12 @@ def compile_routes(
 
 
 def _candidates(router: APIRouter) -> Iterator[_Candidate]:
+    limits = bool(getattr(router, "form_limits", None))
     for route in router.routes:
         if _IncludedRouter and isinstance(route, _IncludedRouter):
-            yield from _included(route)
+            yield from _included(route, limits)
         else:
-            yield _Candidate(route, route)
+            yield _Candidate(route, route, has_form_limits=limits)
 
 
 def app_scoped_values(app: FastAPI) -> list[AppScoped[Any]]:
@@ -149,19 +154,20 @@ def app_scoped_values(app: FastAPI) -> list[AppScoped[Any]]:
     return list(found.values())
 
 
-def _included(included: Any) -> Iterator[_Candidate]:
+def _included(included: Any, limits: bool) -> Iterator[_Candidate]:
+    """``limits``: a router around it limits forms."""
     if _is_own(type(included.original_router), APIRouter, ("matches", "handle", "app", "__call__")) is None:
         yield _Candidate(included, None)
         return
+    limits = limits or bool(getattr(included.include_context, "form_limits", None))
     for candidate in included.effective_candidates():
         if isinstance(candidate, _IncludedRouter):
-            yield from _included(candidate)
+            yield from _included(candidate, limits)
         elif candidate.starlette_route is not None:
             yield _Candidate(candidate.starlette_route, candidate.starlette_route)
         else:
             scope = {"included_router": included, "effective_route_context": candidate}
-            limits = bool(getattr(included.include_context, "form_limits", None))
-            yield _Candidate(candidate.original_route, candidate, {**scope, "has_form_limits": limits})
+            yield _Candidate(candidate.original_route, candidate, scope, limits)
 
 
 def _is_own(kind: type, base: type, methods: tuple[str, ...]) -> type | None:
@@ -247,8 +253,7 @@ def _add_api_route(
         names = {name: _CONVERTORS.get(type(one), "") for name, one in effective.param_convertors.items()}
         analysis = Analysis(handler, names)
         facts += analysis.facts
-        limits = getattr(app.router, "form_limits", None) or candidate.fastapi_scope.get("has_form_limits")
-        if analysis.has_form and limits:
+        if analysis.has_form and candidate.has_form_limits:
             facts.append(("observer", "limits for forms"))
         if analysis.is_direct:
             facts += [("middleware", about) for fact, about in objections if fact == "known_layer"]
@@ -267,8 +272,7 @@ def _add_api_route(
 def _info(app: FastAPI, candidate: _Candidate, handler: Mapping[str, Any]) -> RouteInfo:
     route, effective = candidate.route, candidate.effective
     scope = {"router": app.router, "endpoint": effective.endpoint, "route": route}
-    fastapi_scope = {name: one for name, one in candidate.fastapi_scope.items() if name != "has_form_limits"}
-    return RouteInfo(effective.app, scope, fastapi_scope, effective.param_convertors, handler)
+    return RouteInfo(effective.app, scope, candidate.fastapi_scope, effective.param_convertors, handler)
 
 
 def _handler_of(effective: Any) -> dict[str, Any] | None:

@@ -334,6 +334,17 @@ def test_the_reason_of_an_answer_that_failed_is_forgotten(answer: Callable[..., 
     assert (got.status, got.reason) == (500, "Internal Server Error")
 
 
+def test_the_reason_of_an_answer_that_failed_is_not_that_of_the_next(answer: Callable[..., Any]) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        with pytest.raises(ValueError, match="header"):
+            start_response("200 Fine", [("a", "\x00")])(b"body")
+        start_response("200 OK", PLAIN)
+        return [b"other"]
+
+    got = answer(app, wire("GET", "/"))
+    assert (got.status, got.reason, got.body) == (200, "OK", b"other")
+
+
 def test_an_error_after_the_first_byte_breaks_the_answer_off(
     answer: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

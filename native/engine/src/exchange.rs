@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use hyper::ext::ReasonPhrase;
 
 use crate::events::Observed;
@@ -77,10 +77,8 @@ struct State {
     gather: usize,
     gathered: usize,
 
-    head: Option<(StatusCode, HeaderMap)>,
+    head: Option<Response<()>>,
     status: Option<StatusCode>,
-    /// Where it is not the standard one.
-    reason: Option<ReasonPhrase>,
     observed: Option<Box<Observed>>,
     started: bool,
     /// The first body message has come: from here on the head may be sent.
@@ -106,7 +104,7 @@ struct State {
 impl State {
     /// The whole response, of which nothing has been sent.
     fn complete(&mut self, status: StatusCode, headers: HeaderMap, body: Bytes) {
-        self.head = Some((status, headers));
+        self.head = Some(head_of(status, None, headers));
         self.status = Some(status);
         self.started = true;
         self.head_released = true;
@@ -261,15 +259,6 @@ impl Exchange {
         self.lock().disconnected
     }
 
-    /// Sets the text that follows the status on the wire, before the response is started. By default it is the standard
-    /// one, and none for a status that has no standard text.
-    pub fn set_reason(&self, reason: &[u8]) -> Result<(), ResponseError> {
-        let phrase = ReasonPhrase::try_from(reason)
-            .map_err(|_| ResponseError::Reason(String::from_utf8_lossy(reason).into_owned()))?;
-        self.lock().reason = Some(phrase);
-        Ok(())
-    }
-
     /// Starts the response. Nothing is sent before the first [`Exchange::send`], so that an application that fails in
     /// between is still answered with 500.
     pub fn start<'a>(
@@ -277,6 +266,24 @@ impl Exchange {
         status: u16,
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), ResponseError> {
+        self.start_saying(status, None, headers)
+    }
+
+    /// Starts the response with the text that follows the status on the wire; none is the standard one, which a status may
+    /// not have.
+    pub fn start_saying<'a>(
+        &self,
+        status: u16,
+        reason: Option<&[u8]>,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), ResponseError> {
+        let reason =
+            match reason {
+                Some(text) => Some(ReasonPhrase::try_from(text).map_err(|_| {
+                    ResponseError::Reason(String::from_utf8_lossy(text).into_owned())
+                })?),
+                None => None,
+            };
         let code = StatusCode::from_u16(status)
             .ok()
             .filter(|code| code.as_u16() >= 200)
@@ -292,7 +299,7 @@ impl Exchange {
             map.remove(CONTENT_LENGTH);
         }
         state.remaining = if state.bodyless { None } else { length };
-        state.head = Some((code, map));
+        state.head = Some(head_of(code, reason, map));
         state.status = Some(code);
         Ok(())
     }
@@ -371,7 +378,6 @@ impl Exchange {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
             // What was started and never sent may have been a 204.
             state.bodyless = self.head.method == Method::HEAD;
-            state.reason = None;
             state.complete(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 headers,
@@ -392,6 +398,23 @@ impl Exchange {
         }
         finish
     }
+}
+
+/// A response's head. Without a phrase of its own, a status that has no standard one has an empty one.
+fn head_of(status: StatusCode, reason: Option<ReasonPhrase>, headers: HeaderMap) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = headers;
+    let unnamed = || {
+        status
+            .canonical_reason()
+            .is_none()
+            .then(|| ReasonPhrase::from_static(b""))
+    };
+    if let Some(reason) = reason.or_else(unnamed) {
+        head.extensions_mut().insert(reason);
+    }
+    head
 }
 
 fn wake(waiter: Option<Waker>) {

@@ -26,13 +26,13 @@ impl StolenTime {
             !stolen.is_zero() && now.saturating_duration_since(when) > SPAN
         });
         if due {
-            *last = Some((now, stolen().unwrap_or_default()));
+            *last = Some((now, stolen()));
         }
     }
 
     /// Whether a thread that was charged `used` since the last look may have lost all of it.
     pub fn may_explain(&self, used: Duration) -> bool {
-        let now = stolen().unwrap_or_default();
+        let now = stolen();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.map_or(now, |(_, before)| before);
         *last = Some((Instant::now(), now));
@@ -45,9 +45,10 @@ fn covers(stolen: Duration, used: Duration) -> bool {
     !stolen.is_zero() && used <= stolen + TICK
 }
 
-/// What was stolen from all processors since the machine was started. None where the system does not tell.
-fn stolen() -> Option<Duration> {
-    steal_of(&fs::read_to_string("/proc/stat").ok()?)
+/// What was stolen from all processors since the machine was started; nothing where the system does not tell.
+fn stolen() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").ok();
+    stat.and_then(|stat| steal_of(&stat)).unwrap_or_default()
 }
 
 /// The eighth number of the first line: `cpu user nice system idle iowait irq softirq steal …`.

@@ -4,7 +4,6 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use http::Response;
-use hyper::ext::ReasonPhrase;
 
 use super::{wake, Exchange};
 
@@ -106,19 +105,11 @@ impl Exchange {
     /// The response's head, once its first body message has come.
     pub(crate) fn take_head(&self) -> Option<Response<()>> {
         let mut state = self.lock();
-        if !state.head_released {
-            return None;
+        if state.head_released {
+            state.head.take()
+        } else {
+            None
         }
-        let (status, headers) = state.head.take()?;
-        let mut head = Response::new(());
-        *head.status_mut() = status;
-        *head.headers_mut() = headers;
-        let unnamed =
-            || (status.canonical_reason().is_none()).then(|| ReasonPhrase::from_static(b""));
-        if let Some(reason) = state.reason.take().or_else(unnamed) {
-            head.extensions_mut().insert(reason);
-        }
-        Some(head)
     }
 
     /// Whether there is a response's head to send.

@@ -58,11 +58,9 @@ impl StartResponse {
             .headers
             .iter()
             .map(|(name, value)| (&name[..], &value[..]));
-        let begun = match &head.reason {
-            Some(reason) => self.exchange.set_reason(reason),
-            None => Ok(()),
-        };
-        let begun = begun.and_then(|()| self.exchange.start(head.status, fields));
+        let begun = self
+            .exchange
+            .start_saying(head.status, head.reason.as_deref(), fields);
         begun.map_err(|error| {
             // Nothing of it was sent: the engine may still answer.
             *stage = Stage::Silent;
