@@ -361,13 +361,50 @@ def test_an_error_after_the_first_byte_breaks_the_answer_off(
     assert "ValueError: too late" in caplog.text
 
 
-@pytest.mark.parametrize("length", ["2", "9"])
-def test_a_length_that_is_not_kept_never_goes_unnoticed(
-    answer: Callable[..., Any], caplog: pytest.LogCaptureFixture, length: str
+def test_a_body_that_ends_early_never_goes_unnoticed(
+    answer: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    got = answer(returns(iter([b"body"]), [("Content-Length", length)]), wire("GET", "/"))
+    got = answer(returns(iter([b"body"]), [("Content-Length", "9")]), wire("GET", "/"))
     assert got.status == 500 or not got.whole
     assert "Exception in WSGI application" in caplog.text
+
+
+@pytest.mark.parametrize("body", [[b"body"], [b"b", b"ody"], iter([b"b", b"o", b"dy"])])
+def test_a_body_is_cut_off_at_its_length(
+    answer: Callable[..., Any], caplog: pytest.LogCaptureFixture, body: Any
+) -> None:
+    got = answer(returns(body, [("Content-Length", "2")]), wire("GET", "/"))
+    assert (got.status, got.body, got.whole) == (200, b"bo", True)
+    assert "the body is longer than its Content-Length" in caplog.text
+
+
+def test_no_more_is_taken_of_a_body_that_is_complete(answer: Callable[..., Any]) -> None:
+    taken: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"bo", b"dy", b"never"):
+            taken.append(piece)
+            yield piece
+
+    got = answer(returns(pieces(), [("Content-Length", "3")]), wire("GET", "/"))
+    assert (got.body, got.whole, taken) == (b"bod", True, [b"bo", b"dy"])
+
+
+def test_writing_beyond_the_length_is_an_error(answer: Callable[..., Any]) -> None:
+    raised: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", [("Content-Length", "2")])
+        for data in (b"body", b"more"):
+            try:
+                write(data)
+            except ValueError as error:
+                raised.append(str(error))
+        return []
+
+    got = answer(app, wire("GET", "/"))
+    assert (got.status, got.body, got.whole) == (200, b"bo", True)
+    assert len(raised) == 2
 
 
 def test_pythons_own_validator_has_no_complaint(answer: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:

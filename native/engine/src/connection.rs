@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::activity::{Activity, Ending, Phase};
 use crate::body::{known, refusal, Pump, ResponseBody};
 use crate::events::{is_access_logged, log_access, tell};
+use crate::framing::Framing;
 use crate::router::Routed;
 use crate::stream::{Address, Stream};
 use crate::websocket_handshake::{
@@ -52,6 +53,7 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, activity: Arc<Act
     stream.set_nodelay();
     let limits = &shared.limits;
     let max_head_bytes = limits.max_head_bytes.max(MIN_HEAD_BYTES);
+    let client = peer.clone();
     let service = ConnectionService {
         shared: shared.clone(),
         activity: activity.clone(),
@@ -67,6 +69,7 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, activity: Arc<Act
             TokioIo::new(Watched {
                 stream,
                 activity: activity.clone(),
+                framing: Framing::default(),
                 closing: false,
                 ended: false,
             }),
@@ -75,20 +78,25 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, activity: Arc<Act
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut draining = false;
-    // How a connection ended is the client's business: resets and half requests are no news to a server.
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         activity.register(cx.waker());
         match activity.ending() {
-            Ending::Kill => return Poll::Ready(()),
+            Ending::Kill => return Poll::Ready(Ok(())),
             Ending::Drain | Ending::BodyTimeout if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
             _ => {}
         }
-        connection.as_mut().poll(cx).map(|_| ())
+        connection.as_mut().poll(cx)
     })
     .await;
+    // How else a connection ended is the client's business: resets and half requests are no news to a server.
+    if let Err(error) = ended {
+        if error.is_parse() {
+            tell!(shared.turn, INFO, %client, reason = %error, "request refused");
+        }
+    }
     if let Some(upgrade) = activity.take_upgrade() {
         serve_upgraded(upgrade, &shared.limits, &activity).await;
     }
@@ -317,6 +325,7 @@ impl Future for Respond {
 struct Watched {
     stream: Stream,
     activity: Arc<Activity>,
+    framing: Framing,
     /// The write side is shut down.
     closing: bool,
     /// The client has shut down its own.
@@ -340,6 +349,7 @@ impl AsyncRead for Watched {
             let before = buffer.filled().len();
             let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
             let came = buffer.filled().len() > before;
+            self.framing.look(&mut buffer.filled_mut()[before..]);
             if came && self.activity.phase() == Phase::Idle {
                 self.activity.enter(Phase::Head);
             } else if !came {

@@ -350,6 +350,11 @@ impl Exchange {
         Ok(())
     }
 
+    /// How many bytes of the body may still be sent, where the head says how long it is.
+    pub fn length_left(&self) -> Option<u64> {
+        self.lock().remaining
+    }
+
     /// Ready when at most [`crate::Limits::write_buffer_bytes`] wait for the client, or when the client is gone.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();

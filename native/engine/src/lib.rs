@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod events;
 mod exchange;
+mod framing;
 mod limits;
 mod listener;
 mod metrics;

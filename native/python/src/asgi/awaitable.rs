@@ -2,6 +2,7 @@
 //!
 //! Both have `send`, `throw` and `close`, so that `asyncio.create_task(receive())` takes them for coroutines.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -49,21 +50,23 @@ impl Completed {
     fn close(&self) {}
 }
 
-/// An awaitable that waits for an exchange.
+/// An awaitable that waits for an exchange, and for the event loop's next turn before that if it has to.
 #[pyclass(frozen, module = "pytest_fastr._native")]
 pub(crate) struct Waiting {
     exchange: Arc<AsgiExchange>,
     until: Until,
     /// The iterator of the future that is being awaited.
     inner: Mutex<Option<Py<PyAny>>>,
+    ends_turn: AtomicBool,
 }
 
 impl Waiting {
-    pub(crate) fn new(exchange: Arc<AsgiExchange>, until: Until) -> Self {
+    pub(crate) fn new(exchange: Arc<AsgiExchange>, until: Until, ends_turn: bool) -> Self {
         Self {
             exchange,
             until,
             inner: Mutex::new(None),
+            ends_turn: AtomicBool::new(ends_turn),
         }
     }
 
@@ -112,6 +115,9 @@ impl Waiting {
 
     /// One step: what the awaited future yields, or StopIteration with the result.
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if self.ends_turn.swap(false, Relaxed) {
+            return Ok(py.None());
+        }
         let mut woken = false;
         loop {
             let future = match self.inner() {

@@ -1,7 +1,7 @@
 //! What connects an engine's exchange with the asyncio side: the batch of a turn, and the futures that wait.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -184,6 +184,7 @@ impl App for AsgiAppHandle {
             socket: Some(socket),
             app: self.0.clone(),
             waiting: Mutex::default(),
+            calls: AtomicU32::new(0),
             begun: AtomicBool::new(false),
         });
         self.0.batch.push(Happened::Request(exchange));
@@ -204,6 +205,8 @@ pub(crate) struct AsgiExchange {
     pub(super) socket: Option<Arc<WebSocket>>,
     pub(crate) app: Arc<AsgiApp>,
     waiting: Mutex<Vec<(Until, Py<PyAny>)>>,
+    /// How often `receive` and `send` were called.
+    calls: AtomicU32,
     /// The application has tried to begin a response, with success or not.
     pub(crate) begun: AtomicBool,
 }
@@ -216,6 +219,10 @@ pub(crate) enum Until {
     /// Room for more response bytes.
     Room,
 }
+
+/// So often an application that need not wait for its `receive` and `send` lets others have a turn. Without, one that
+/// goes on forever after its client has left would be the last that the server does.
+const CALLS_IN_A_TURN: u32 = 256;
 
 /// From this many futures on, done ones are taken off the list.
 const WAITING_TO_SORT_OUT: usize = 4;
@@ -240,6 +247,7 @@ impl AsgiExchange {
             socket: None,
             app,
             waiting: Mutex::default(),
+            calls: AtomicU32::new(0),
             begun: AtomicBool::new(false),
         })
     }
@@ -266,6 +274,11 @@ impl AsgiExchange {
         let arguments: Vec<_> = [scope, receive, send].into_iter().chain(further).collect();
         start.bind(py).call1(PyTuple::new(py, arguments)?)?;
         Ok(())
+    }
+
+    /// Counts a call of `receive` or `send`. Returns whether it has to wait for the event loop's next turn.
+    pub(super) fn ends_turn(&self) -> bool {
+        self.calls.fetch_add(1, Relaxed) % CALLS_IN_A_TURN == CALLS_IN_A_TURN - 1
     }
 
     fn poll_readable(self: &Arc<Self>) -> Poll<()> {

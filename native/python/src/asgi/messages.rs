@@ -23,7 +23,7 @@ pub(crate) struct Receive(pub(crate) Arc<AsgiExchange>);
 #[pymethods]
 impl Receive {
     fn __call__(&self) -> Waiting {
-        Waiting::new(self.0.clone(), Until::Message)
+        Waiting::new(self.0.clone(), Until::Message, self.0.ends_turn())
     }
 }
 
@@ -68,12 +68,7 @@ impl Send {
             }
         }
         let room = self.0.poll(|cx| self.0.exchange.poll_room(cx));
-        match room {
-            Poll::Ready(()) => completed(py),
-            Poll::Pending => {
-                Ok(Bound::new(py, Waiting::new(self.0.clone(), Until::Room))?.into_any())
-            }
-        }
+        until_room(py, &self.0, room)
     }
 
     /// Whether the application has tried to begin a response, which counts for its layers even where it failed.
@@ -211,8 +206,18 @@ fn response_error(error: ResponseError) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 
-pub(super) fn completed(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// What `send` returns: complete at once where there is `room`.
+pub(super) fn until_room<'py>(
+    py: Python<'py>,
+    exchange: &Arc<AsgiExchange>,
+    room: Poll<()>,
+) -> PyResult<Bound<'py, PyAny>> {
     static COMPLETED: PyOnceLock<Py<Completed>> = PyOnceLock::new();
+    let ends_turn = exchange.ends_turn();
+    if room.is_pending() || ends_turn {
+        let waiting = Waiting::new(exchange.clone(), Until::Room, ends_turn);
+        return Ok(Bound::new(py, waiting)?.into_any());
+    }
     Ok(COMPLETED
         .get_or_try_init(py, || Py::new(py, Completed))?
         .bind(py)

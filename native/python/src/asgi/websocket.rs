@@ -1,7 +1,6 @@
 //! ASGI over an engine's websockets: scope, events and `send`. Its `receive` is that of requests.
 
 use std::sync::Arc;
-use std::task::Poll;
 
 use fastr_engine::{
     Message, RequestHead, SocketError, SocketEvent, SocketFinish, SocketStage, Utf8Bytes, WebSocket,
@@ -11,10 +10,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use super::exchange::{AsgiApp, AsgiExchange, Until};
-use super::messages::{body, bytes_of, completed, headers, optional};
+use super::exchange::{AsgiApp, AsgiExchange};
+use super::messages::{body, bytes_of, headers, optional, until_room};
 use super::scope::build_common_scope;
-use super::{Receive, Waiting};
+use super::Receive;
 
 pyo3::create_exception!(
     pytest_fastr._native,
@@ -123,13 +122,8 @@ impl WebsocketSend {
             }
             (stage, other) => return Err(unexpected(stage, other)),
         }
-        match self.exchange.poll(|cx| self.socket.poll_room(cx)) {
-            Poll::Ready(()) => completed(py),
-            Poll::Pending => {
-                let waiting = Waiting::new(self.exchange.clone(), Until::Room);
-                Ok(Bound::new(py, waiting)?.into_any())
-            }
-        }
+        let room = self.exchange.poll(|cx| self.socket.poll_room(cx));
+        until_room(py, &self.exchange, room)
     }
 
     /// The application is done, or has `failed`. Returns what was wrong with its answer, or None.

@@ -68,16 +68,29 @@ impl StartResponse {
         })
     }
 
-    /// Sends bytes of the body, and waits until there is room for more.
-    fn send(&self, py: Python<'_>, bytes: Bytes, more: bool) -> PyResult<()> {
+    /// Sends bytes of the body, and waits until there is room for more. What is beyond the content-length is not sent
+    /// (PEP 3333), and the application's error.
+    fn send(&self, py: Python<'_>, mut bytes: Bytes, more: bool) -> PyResult<()> {
         self.send_head()?;
+        let left = self.exchange.length_left().unwrap_or(u64::MAX);
+        if bytes.len() as u64 <= left {
+            self.pass(bytes, more)?;
+            if more {
+                wait(py, |cx| self.exchange.poll_room(cx));
+            }
+            return Ok(());
+        }
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.pass(bytes, false)?;
+        Err(PyValueError::new_err(
+            "the body is longer than its Content-Length, and was cut off there",
+        ))
+    }
+
+    fn pass(&self, bytes: Bytes, more: bool) -> PyResult<()> {
         self.exchange
             .send(bytes, more)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        if more {
-            wait(py, |cx| self.exchange.poll_room(cx));
-        }
-        Ok(())
+            .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 }
 
