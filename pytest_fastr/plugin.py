@@ -26,7 +26,7 @@ from pytest_fastr.gate.model import Outcome, Verdict, policy_for
 from pytest_fastr.gate.profile import detect
 from pytest_fastr.gate.progress import Moment
 from pytest_fastr.gate.ref import resolve_ref
-from pytest_fastr.gate.session import GateSession, GateSettings
+from pytest_fastr.gate.session import GateSession, GateSettings, is_of
 from pytest_fastr.options import Options, add_options, baseline_folder
 from pytest_fastr.output_files import WARNINGS, leave_files, session_report
 from pytest_fastr.report import properties
@@ -163,6 +163,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forgets what an earlier run of this item measured, where a plugin such as pytest-rerunfailures runs it again."""
+    item.config.stash[STATE].start(item)
+    told = item.stash.get(_TOLD, ())
+    item.user_properties[:] = [one for one in item.user_properties if one not in told]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """After the test function: fails the item for what the gate refused, or for an error in its own words."""
@@ -172,7 +180,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     except FastrError as error:
         complaint = _where(pyfuncitem, error) + str(error)
     finally:
-        pyfuncitem.user_properties += _properties(pyfuncitem)
+        told = pyfuncitem.stash[_TOLD] = _properties(pyfuncitem)
+        pyfuncitem.user_properties += told
     if complaint is not None:
         # Not while the error is handled: it would be quoted too.
         pytest.fail(complaint, pytrace=False)
@@ -214,12 +223,15 @@ def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, Any,
     pytest.fail(complaint, pytrace=False)
 
 
+_TOLD = pytest.StashKey[list[Property]]()
+
+
 def _properties(item: pytest.Function) -> list[Property]:
     """What JUnit's report tells of the item's measurements."""
     state = item.config.stash[STATE]
     if state.gate is None:
         return []
-    own = [one for one in state.gate.reports if one.nodeid == item.nodeid or one.nodeid.startswith(f"{item.nodeid} [")]
+    own = [one for one in state.gate.reports if is_of(one, item.nodeid)]
     loads = [one for one in state.loads if one.nodeid == item.nodeid]
     told = properties.measured(own, state.gate.profile.slug)
     for one in loads:

@@ -63,6 +63,13 @@ class PluginState:
     failed: dict[str, None] = field(default_factory=dict)
     """Node ids of the tests and files that failed, in their order."""
 
+    def start(self, item: pytest.Item) -> None:
+        """The item starts, maybe not for the first time: only its last run counts."""
+        self.results.pop(item.nodeid, None)
+        self.loads = [one for one in self.loads if one.nodeid != item.nodeid]
+        if self.gate is not None:
+            self.gate.start(item.nodeid)
+
     def results_of(self, item: pytest.Item) -> list[ItemResult]:
         """The item's measurements so far."""
         return self.results.setdefault(item.nodeid, [])

@@ -122,6 +122,7 @@ class GateSession:
         )
         self._functions = FunctionGate(store, self.unsettled, self._budget, rules)
         self._lanes = None if settings.lanes == "off" else Lanes(gated=settings.lanes == "gate")
+        self._again: ValidityNote | None = None
         self._equal_ratios: dict[str, list[tuple[float, float]]] = {}
         self._equal_epochs: dict[str, list[tuple[float, ...]]] = {}
         self._started = datetime.now(timezone.utc)
@@ -132,6 +133,12 @@ class GateSession:
         divided over them."""
         self._budget.tests = max(tests, 1)
         self._budget.functions = functions
+
+    def start(self, nodeid: str) -> None:
+        """A test starts. Where it has run before in this session, what is measured now replaces what was."""
+        before = [one for one in self.reports if is_of(one, nodeid)]
+        self._again = again_note(worst(one.verdict for one in before)) if before else None
+        self.reports = [one for one in self.reports if not is_of(one, nodeid)]
 
     def run(self, measurement: Measurement, show: Show) -> tuple[tuple[TestReport, ...], Samples]:
         """Measures and judges, once for each thing it is compared with; stores if asked to.
@@ -149,8 +156,7 @@ class GateSession:
             shaped = replace(task, shape=replace(task.shape, duration_s=fits_s))
             with self._budget.spending():
                 report, measured = self._run(measurement, shaped, show)
-            reports.append(report)
-            self.reports.append(report)
+            reports.append(self._keep(report))
             samples = samples or measured
         assert samples is not None  # there is always a task
         if measurement.source.is_object:
@@ -165,8 +171,7 @@ class GateSession:
         """
         with self._budget.spending():
             report = self._functions.run(measurement, caller, show)
-        self.reports.append(report)
-        return report
+        return self._keep(report)
 
     def outcome(self, report: TestReport) -> Outcome:
         """What the report does to the build. What is stored passes, if it is valid, and so do equals."""
@@ -182,7 +187,7 @@ class GateSession:
         """Remembers a test that could not be measured."""
         # One line: the failed test itself quotes the whole message, the server's log included.
         note = ValidityNote(level="void", code="failed", message=message.partition("\n")[0])
-        self.reports.append(
+        self._keep(
             TestReport(
                 nodeid=nodeid,
                 path=path,
@@ -193,6 +198,12 @@ class GateSession:
                 mode="none",
             )
         )
+
+    def _keep(self, report: TestReport) -> TestReport:
+        if self._again is not None:
+            report = replace(report, validity=(*report.validity, self._again))
+        self.reports.append(report)
+        return report
 
     def session_report(self, versions: Mapping[str, str], command: str) -> SessionReport:
         """Everything so far."""
@@ -265,6 +276,20 @@ class GateSession:
         own_lane = None if lane is None else lane.lane
         self.unsettled.add(partial(self._store.append, measurement.nodeid, task.load, session, accepted.era, own_lane))
         return task
+
+
+def is_of(report: TestReport, nodeid: str) -> bool:
+    """Whether a report is of this pytest item, which may measure several requests."""
+    return report.nodeid == nodeid or report.nodeid.startswith(f"{nodeid} [")
+
+
+def again_note(before: Verdict) -> ValidityNote:
+    """The test was run again."""
+    message = (
+        f"the test was run again, and before that it was {before}: tests that are repeated until they pass are blind "
+        "to small slowdowns"
+    )
+    return ValidityNote("warn", "rerun", message)
 
 
 def _has_regressed(report: TestReport) -> bool:
