@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from pytest_fastr import _native
 from pytest_fastr.errors import RefError
@@ -35,8 +36,14 @@ _MARK = "PYTEST_FASTR_WORKTREE"
 # No process has this number: whoever carries the mark is ended, and nobody's family.
 _NOBODY = 2**30
 
-# A command that waits until it is in the hands of who can end it: an interrupt before that ends the input too.
-_WAITING = 'read -r pytest_fastr_go && exec /bin/sh -c "$1" </dev/null'
+# A command that waits until it is in the hands of who can end it: an interrupt before that ends the input too. When the
+# input ends without a last word, the session was killed, and its command with all of its group is killed too.
+_WAITING = """
+read -r pytest_fastr_go || exit 1
+exec 3<&0
+(read -r pytest_fastr_over <&3 || kill -s KILL 0) &
+exec /bin/sh -c "$1" </dev/null 3<&-
+"""
 
 
 class Worktree:
@@ -171,17 +178,22 @@ class Worktree:
                 ["/bin/sh", "-c", _WAITING, "sh", command],
                 cwd=self.root,
                 env=env,
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(self._place.descriptor,),
             )
-        try:
-            process.communicate(b"go\n")
-        except BaseException:
-            _end_group(process)
-            raise
+        assert process.stdin is not None
+        with process.stdin as words:
+            try:
+                _say(words, b"go\n")
+                process.wait()
+            except BaseException:
+                _end_group(process)
+                raise
+            _say(words, b"over\n")
         code = process.returncode
         if code != 0:
             _end_group(process)
@@ -331,6 +343,11 @@ def _forget(root: Path, toplevel: Path, env: Mapping[str, str]) -> None:
         remove(entry)
         with suppress(OSError):
             entry.parent.rmdir()
+
+
+def _say(words: IO[bytes], word: bytes) -> None:
+    with suppress(BrokenPipeError):
+        words.write(word)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

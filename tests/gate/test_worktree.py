@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -291,12 +292,30 @@ def runs(number: str) -> bool:
         return False
 
 
+def test_what_a_killed_session_prepares_ends_with_it(shop: Path, cache: Path, tmp_path: Path) -> None:
+    pipe, block = tmp_path / "pipe", tmp_path / "block"
+    os.mkfifo(pipe)
+    prepare = f"exec 3> '{pipe}'; echo $PYTEST_FASTR_WORKTREE >&3; cat '{block}' & cat '{block}'"
+    with open_end(block), session(CHECK_OUT, head(shop).commit, shop, cache, prepare) as process, pipe.open() as said:
+        root = said.readline().strip()
+        process.kill()
+        process.wait()
+        # The pipe ends with the last process that could write to it.
+        assert said.read() == ""
+    assert Path(root).exists()
+    with Worktree.check_out(head(shop), cache):
+        assert not Path(root).exists()
+    assert left_in(cache) == []
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells whose processes there are")
-def test_what_a_killed_session_still_prepares_is_ended_by_the_next(shop: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid (util-linux)")
+def test_what_a_killed_session_has_left_running_is_ended_by_the_next(shop: Path, cache: Path, tmp_path: Path) -> None:
     pipe, block = tmp_path / "pipe", tmp_path / "block"
     os.mkfifo(pipe)
     ref = head(shop)
-    prepare = f"exec 3> '{pipe}'; echo $PYTEST_FASTR_WORKTREE $$ >&3; cat '{block}' & cat '{block}'"
+    away = f"exec 3> '{pipe}'; echo $PYTEST_FASTR_WORKTREE $$ >&3; cat '{block}' & cat '{block}'"
+    prepare = f"exec setsid -w sh -c {shlex.quote(away)}"
     with open_end(block), session(CHECK_OUT, ref.commit, shop, cache, prepare) as process, pipe.open() as said:
         root, number = said.readline().split()
         process.kill()
