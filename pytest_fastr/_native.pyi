@@ -85,9 +85,12 @@ class Engine:
     Keyword arguments are limits: ``max_connections``, ``header_timeout``, ``body_timeout``, ``idle_timeout``,
     ``write_timeout`` (seconds), ``max_body_bytes``, ``max_head_bytes``, ``max_headers``, ``write_buffer_bytes``. Of
     websockets: ``max_message_bytes``, ``ping_interval``, ``ping_timeout`` (0: off), ``close_timeout`` (seconds).
+
+    ``trusted_proxies``: addresses, networks (``10.0.0.0/8``) or ``*``, whose ``X-Forwarded-For`` and ``-Proto`` are
+    believed. Raises ValueError for anything else.
     """
 
-    def __new__(cls, **limits_given: float) -> Engine: ...
+    def __new__(cls, *, trusted_proxies: Sequence[str] = ..., **limits_given: float) -> Engine: ...
     def bind(self, host: str, port: int) -> tuple[str, int]:
         """Binds without accepting. Returns the real address and port. Raises OSError (EADDRINUSE...)."""
 

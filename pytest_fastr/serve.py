@@ -6,6 +6,7 @@ The one command line by which every server under test is started, baseline and c
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from pytest_fastr.mount.child import ParentPipes, run_server, run_supervisor
 from pytest_fastr.mount.logs import log_to_stderr
 from pytest_fastr.mount.moved import Moved
-from pytest_fastr.mount.runtime import ServeOptions
+from pytest_fastr.mount.runtime import TRUSTED_PROXIES, ServeOptions
 from pytest_fastr.mount.target import AppRef
 from pytest_fastr.mount.workers import worker_command
 
@@ -44,6 +45,10 @@ def add_arguments(made: argparse.ArgumentParser) -> None:
     place.add_argument("--uds", metavar="PATH", help="a Unix socket, in place of host and port")
     made.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the connections")
     made.add_argument("--root-path", type=_prefix, default="", help="prefix that a proxy in front strips")
+    made.add_argument("--forwarded-allow-ips", type=_proxies, metavar="LIST",
+                      default=os.environ.get("FORWARDED_ALLOW_IPS", ",".join(TRUSTED_PROXIES)),
+                      help="proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, or * for all "
+                      "(default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1)")  # fmt: skip
     made.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     made.add_argument("--mount", choices=("auto", "asgi", "native"), default="auto",
                       help="native: compiled routes of a FastAPI application; auto: for FastrAPI")  # fmt: skip
@@ -91,6 +96,7 @@ def serve(
         host=args.host,
         port=args.port,
         root_path=args.root_path,
+        trusted_proxies=args.forwarded_allow_ips,
         lifespan=args.lifespan,
         drain_timeout=args.drain_timeout,
         limits=dict(args.limit),
@@ -159,6 +165,17 @@ def _prefix(text: str) -> str:
     if text and not text.startswith("/"):
         raise argparse.ArgumentTypeError(f"{text!r} is no prefix of a path: write '/{text}'")
     return text
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    for name in names:
+        try:
+            if name != "*":
+                ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{name!r} is no address, network or *") from None
+    return names
 
 
 def _folder(text: str) -> str:

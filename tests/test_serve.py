@@ -91,6 +91,7 @@ def test_it_serves_until_a_signal_and_exits_with_0(serve: type[Command], number:
     ["trouble:classic", "--limit", "header_timeout=-1", "--port", "0"],
     ["trouble:classic", "--drain-timeout", "soon"], ["trouble:classic", "--drain-timeout", "-1"],
     ["trouble:classic", "--chdir", "no/such/folder"], ["trouble:classic", "--root-path", "api"],
+    ["trouble:classic", "--forwarded-allow-ips", "proxy"], ["trouble:classic", "--forwarded-allow-ips", "10.0.0.0/99"],
 ])  # fmt: skip
 def test_wrong_usage_exits_with_2(serve: type[Command], arguments: list[str]) -> None:
     code, output = serve(*arguments).end()
@@ -129,6 +130,24 @@ def test_a_start_that_fails_exits_with_1_and_says_why(serve: type[Command], name
 def test_a_typo_is_one_line(serve: type[Command], arguments: list[str]) -> None:
     code, output = serve(*arguments).end()
     assert (code, output.count("\n")) == (1, 1), output
+
+
+@pytest.mark.parametrize(("arguments", "environment", "expected"), [
+    ([], {}, "('192.0.2.7', 0)"), (["--forwarded-allow-ips", "10.0.0.0/8"], {}, "('127.0.0.1'"),
+    (["--workers", "2", "--forwarded-allow-ips", "192.0.2.0/24, *"], {}, "('192.0.2.6', 0)"),
+    ([], {"FORWARDED_ALLOW_IPS": "*"}, "('192.0.2.6', 0)"), ([], {"FORWARDED_ALLOW_IPS": ""}, "('127.0.0.1'"),
+])  # fmt: skip
+def test_only_the_word_of_a_proxy_that_is_trusted_counts(
+    serve: type[Command], monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str],
+    expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = serve("workers:app", "--port", "0", *arguments)
+    with socket.create_connection(("127.0.0.1", command.port()), 10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 192.0.2.6, 192.0.2.7\r\n\r\n")
+        assert expected in client.recv(1000).decode()
 
 
 def test_a_socket_has_no_port(serve: type[Command]) -> None:

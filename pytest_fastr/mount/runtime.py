@@ -37,6 +37,9 @@ from pytest_fastr.mount.wsgi import WsgiApplication, WsgiRunner
 DRAIN_POLL_SECONDS = 0.01
 CONNECTIONS_AT_ONCE = 16
 
+TRUSTED_PROXIES = ("127.0.0.1", "::1")
+"""Whose word is believed where nothing else is said, as under gunicorn: who connects from this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
@@ -51,12 +54,15 @@ class ServeOptions:
     several gets its connections through ``connections_fd``, a socket whose other end accepts them.
 
     ``port`` 0 takes a free one. ``root_path`` is put before every path, as for an application behind a proxy that
-    strips it. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see ``_native.Engine``.
+    strips it. ``trusted_proxies`` are addresses, networks or ``*``: what they say in ``X-Forwarded-For`` and
+    ``X-Forwarded-Proto`` is believed. ``drain_timeout`` is in seconds. ``limits`` are the engine's, see
+    ``_native.Engine``.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     root_path: str = ""
+    trusted_proxies: tuple[str, ...] = TRUSTED_PROXIES
     lifespan: LifespanMode = "auto"
     drain_timeout: float = 10.0
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -72,6 +78,7 @@ class ServeOptions:
         arguments = [
             "--root-path", self.root_path, "--lifespan", self.lifespan, "--mount", self.mount,
             "--interface", self.interface, "--drain-timeout", str(self.drain_timeout),
+            "--forwarded-allow-ips", ",".join(self.trusted_proxies),
         ]  # fmt: skip
         if self.threads is not None:
             arguments += ["--threads", str(self.threads)]
@@ -108,7 +115,7 @@ class Runtime:
         self._app = app
         self._options = options
         try:
-            self._engine = Engine(**options.limits)
+            self._engine = Engine(trusted_proxies=options.trusted_proxies, **options.limits)
         except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"engine limits: {error}") from error
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -31,7 +31,6 @@ def main() -> None:
         root_path=args.root_path,
         log_level="critical",
         access_log=False,
-        proxy_headers=False,
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ Deliberate differences, each tested below:
 * A target that is no path, such as CONNECT's, is refused with 400. An absolute one without a path means ``/``
   (RFC 9110, 4.2.3); uvicorn answers 400.
 * Unknown methods reach the application; uvicorn's parser answers 400.
+* In `X-Forwarded-For` what is no address is no client; uvicorn passes any word on.
 """
 
 from __future__ import annotations
@@ -59,6 +60,17 @@ HEADS = {
     "header order": b"GET / HTTP/1.1\r\nb: 1\r\na: 2\r\nc: 3\r\n",
     "repeated header": b"GET / HTTP/1.1\r\ncookie: a=1\r\ncookie: b=2\r\nx-last: 1\r\n",
     "underscore": b"GET / HTTP/1.1\r\nx_under: 1\r\n",
+    "forwarded for": b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.7\r\n",
+    "forwarded for by two": b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.6, 192.0.2.7\r\n",
+    "forwarded by ourselves": b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.6, 127.0.0.1\r\n",
+    "forwarded for IPv6": b"GET / HTTP/1.1\r\nx-forwarded-for: 2001:db8::7\r\n",
+    "forwarded for twice": b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.6\r\nx-forwarded-for: 127.0.0.1\r\n",
+    "forwarded for in brackets": b"GET / HTTP/1.1\r\nx-forwarded-for: [2001:db8::7]\r\n",
+    "forwarded for nobody": b"GET / HTTP/1.1\r\nx-forwarded-for:\r\n",
+    "forwarded proto": b"GET / HTTP/1.1\r\nx-forwarded-proto: https\r\n",
+    "forwarded proto http": b"GET / HTTP/1.1\r\nx-forwarded-proto: http\r\nx-forwarded-for: 192.0.2.7\r\n",
+    "forwarded proto twice": b"GET / HTTP/1.1\r\nx-forwarded-proto: https\r\nx-forwarded-proto: http\r\n",
+    "forwarded nonsense": b"GET / HTTP/1.1\r\nx-forwarded-proto: gopher\r\n",
 }
 
 
@@ -88,6 +100,11 @@ def test_fields_of_one_name_stand_together(scopes: Callable[..., list[Any]]) -> 
     oracle, ours = scopes(b"GET / HTTP/1.1\r\na: 1\r\nb: 2\r\na: 3\r\n")
     assert oracle["headers"][:3] == [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]
     assert ours["headers"][:3] == [(b"a", b"1"), (b"a", b"3"), (b"b", b"2")]
+
+
+def test_a_forwarded_client_is_an_address(scopes: Callable[..., list[Any]]) -> None:
+    oracle, ours = scopes(b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.6, unknown\r\n")
+    assert (oracle["client"], ours.get("client")) == (("unknown", 0), None)
 
 
 @pytest.mark.parametrize("head", [b"CONNECT h:80 HTTP/1.1\r\n", b"GET a HTTP/1.1\r\n"])

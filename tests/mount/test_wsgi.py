@@ -71,12 +71,19 @@ def test_the_environ_is_what_the_pep_says(answer: Callable[..., Any]) -> None:
     assert "HTTP_X_UNDERSCORE" not in environ
     assert environ["SERVER_PROTOCOL"] == "HTTP/1.1"
     assert environ["SERVER_NAME"] == environ["REMOTE_ADDR"] == "127.0.0.1"
+    assert environ["wsgi.url_scheme"] == "http"
     assert int(environ["SERVER_PORT"]) > 0
     assert environ["wsgi.version"] == (1, 0)
     assert environ["wsgi.url_scheme"] == "http"
     assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"], environ["wsgi.run_once"]) == (True, False, False)
     assert environ["wsgi.errors"] is sys.stderr
     assert type(environ) is dict
+
+
+def test_a_proxy_in_front_tells_the_client_and_its_scheme(answer: Callable[..., Any]) -> None:
+    fields = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")]
+    environ = seen(answer, wire("GET", "/", fields))
+    assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("192.0.2.7", "https")
 
 
 def test_one_thread_says_so(answer: Callable[..., Any]) -> None:

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::activity::{Activity, Ending, Phase};
 use crate::body::{known, refusal, Pump, ResponseBody};
 use crate::events::{is_access_logged, log_access, tell};
+use crate::forwarded::origin;
 use crate::framing::Framing;
 use crate::router::Routed;
 use crate::stream::{Address, Stream};
@@ -57,6 +58,7 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, activity: Arc<Act
     let service = ConnectionService {
         shared: shared.clone(),
         activity: activity.clone(),
+        believed: limits.trusted_proxies.believe(&peer),
         peer,
         local,
     };
@@ -142,6 +144,8 @@ struct ConnectionService {
     activity: Arc<Activity>,
     peer: Address,
     local: Address,
+    /// Whether the peer is a proxy that is trusted.
+    believed: bool,
 }
 
 impl ConnectionService {
@@ -207,12 +211,18 @@ impl Service<Request<Incoming>> for ConnectionService {
             None
         };
         let asks_first = parts.headers.contains_key(EXPECT);
+        let (peer, secure) = if self.believed {
+            origin(&parts.headers, &self.peer, &limits.trusted_proxies)
+        } else {
+            (self.peer.clone(), false)
+        };
         let head = RequestHead {
             method: parts.method,
             uri: parts.uri,
             version: parts.version,
             headers: parts.headers,
-            peer: self.peer.clone(),
+            peer,
+            secure,
             local: self.local.clone(),
             mount,
         };

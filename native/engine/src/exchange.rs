@@ -32,8 +32,10 @@ pub struct RequestHead {
     pub version: Version,
     /// Header fields, names in lower case.
     pub headers: HeaderMap,
-    /// The client's address.
+    /// The client's address, as a trusted proxy gives it or as it connected.
     pub peer: Address,
+    /// Whether the client spoke TLS, to a trusted proxy.
+    pub secure: bool,
     /// The address that the client connected to.
     pub local: Address,
     /// The mount that the request was routed to.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::TrustedProxies;
+
 /// Limits of one server. Every field has a default that suits a server under test.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -32,6 +34,8 @@ pub struct Limits {
     pub ping_timeout: Duration,
     /// How long a client may take to answer the application's close frame.
     pub close_timeout: Duration,
+    /// Whose word about the client of a request is believed. Default: nobody's.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Limits {
@@ -50,6 +54,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(10),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastr_engine::{
-    ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, Turn, TurnEnd,
+    ConstantRoute, EngineError, Limits, Listener, Reactor, Router, Server, TrustedProxies, Turn,
+    TurnEnd,
 };
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -51,8 +52,14 @@ fn seconds(value: f64, what: &str) -> PyResult<Duration> {
 }
 
 /// Reads limits from keyword arguments; those that are not given keep their default.
-fn limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
-    let mut limits = Limits::default();
+fn limits(trusted: &[String], given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+    let trusted = TrustedProxies::parse(trusted.iter().map(String::as_str));
+    let mut limits = Limits {
+        trusted_proxies: trusted.map_err(|name| {
+            PyValueError::new_err(format!("{name:?} is no proxy's address, network or \"*\""))
+        })?,
+        ..Limits::default()
+    };
     let Some(given) = given else {
         return Ok(limits);
     };
@@ -100,9 +107,12 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (**limits_given))]
-    fn new(limits_given: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let limits = limits(limits_given)?;
+    #[pyo3(signature = (*, trusted_proxies=vec![], **limits_given))]
+    fn new(
+        trusted_proxies: Vec<String>,
+        limits_given: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let limits = limits(&trusted_proxies, limits_given)?;
         let reactor = Reactor::new().map_err(engine_error)?;
         let turn = reactor.end();
         Ok(Self {

@@ -16,6 +16,9 @@ pub(super) fn build_scope<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let scope = build_common_scope(py, app, &app.template, head)?;
     scope.set_item(intern!(py, "method"), method(py, head.method.as_str()))?;
+    if head.secure {
+        scope.set_item(intern!(py, "scheme"), intern!(py, "https"))?;
+    }
     Ok(scope)
 }
 

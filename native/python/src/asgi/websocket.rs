@@ -47,6 +47,9 @@ fn build_websocket_scope<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let template = app.websocket_template.as_ref().unwrap_or(&app.template);
     let scope = build_common_scope(py, app, template, head)?;
+    if head.secure {
+        scope.set_item(intern!(py, "scheme"), intern!(py, "wss"))?;
+    }
     let subprotocols = PyList::empty(py);
     for value in head.headers.get_all("sec-websocket-protocol") {
         for name in value.as_bytes().split(|&byte| byte == b',') {

@@ -44,6 +44,9 @@ pub(super) fn build_environ<'py>(
     let (name, port) = named(&head.local, "localhost", "80");
     environ.set_item(intern!(py, "SERVER_NAME"), name)?;
     environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+    if head.secure {
+        environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+    }
     let (name, port) = named(&head.peer, "", "");
     environ.set_item(intern!(py, "REMOTE_ADDR"), name)?;
     environ.set_item(intern!(py, "REMOTE_PORT"), port)?;
