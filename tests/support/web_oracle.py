@@ -2,7 +2,7 @@
 
 It stands for FastAPI alone. What is not FastAPI's is the engine's contract with any application, and is written down
 here a second time: how a target becomes a scope (``native/python/src/asgi/scope.rs``), what ``send`` refuses, and what
-becomes of an application that breaks off (``native/engine/src/exchange.rs``).
+becomes of an application that breaks off (``native/engine/src/exchange.rs``). Whom a proxy speaks for, uvicorn says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import threading
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from support.web_wire import Address, Answer, Fields, Request
 
@@ -137,7 +139,7 @@ class Oracle:
     """An application on an event loop of its own, between its start-up and its shutdown."""
 
     def __init__(self, app: Any, root_path: str = "") -> None:
-        self._app = app
+        self._app: Any = ProxyHeadersMiddleware(app, ["127.0.0.1", "::1"])
         self._root_path = root_path
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
