@@ -93,12 +93,14 @@ struct Paired<'p> {
 impl Paired<'_> {
     /// Finds how many connections a round can have. Sides that ask for the same number keep the same.
     fn calibrate(&mut self, plan: &PairedPlan, ticker: &mut Ticker<'_>) -> Result<(), LoadError> {
+        let alike = plan.connections[0] == plan.connections[1];
         self.a.calibrate(plan.max_round, ticker, self.b.tally())?;
+        if alike {
+            self.b.keep(self.a.connections());
+        }
         self.b.calibrate(plan.max_round, ticker, self.a.tally())?;
-        if plan.connections[0] == plan.connections[1] {
-            let fewer = self.a.connections().min(self.b.connections());
-            self.a.keep(fewer);
-            self.b.keep(fewer);
+        if alike {
+            self.a.keep(self.b.connections());
         }
         self.a.begin();
         self.b.begin();

@@ -18,7 +18,7 @@ use crate::Side;
 
 /// After so many slices in a row without one good answer the server counts as dead.
 const MOST_DEAD_SLICES: usize = 3;
-/// Rounds of which the median is taken for calibration.
+/// In calibration most of so many rounds decide whether one takes too long.
 const CALIBRATION_ROUNDS: usize = 3;
 
 /// What one side of a paired run has shown.
@@ -131,31 +131,47 @@ impl<'p> Player<'p> {
         ticker: &mut Ticker<'_>,
         others: Tally,
     ) -> Result<(), LoadError> {
-        while let Some(round_ns) = self.time_rounds(ticker, others)? {
-            if round_ns <= as_ns(max_round) || self.connections() == 1 {
+        let max_ns = as_ns(max_round);
+        while self.connections() > 1 {
+            let Some(mut round_ns) = self.slow_round(max_ns, ticker, others)? else {
                 break;
+            };
+            let mut connections = self.connections();
+            // Where half of them would take far too long as well, they need not be tried.
+            loop {
+                connections /= 2;
+                round_ns /= 2;
+                if connections == 1 || round_ns <= max_ns.saturating_mul(2) {
+                    break;
+                }
             }
-            self.keep(self.connections() / 2);
+            self.keep(connections);
         }
         Ok(())
     }
 
-    /// The median time of a few rounds. None when a request failed: the slices will show it.
-    fn time_rounds(
+    /// How long most of a few rounds take, if that is longer than `max_ns`. None too when a request failed: the slices
+    /// will show it.
+    fn slow_round(
         &mut self,
+        max_ns: u64,
         ticker: &mut Ticker<'_>,
         others: Tally,
     ) -> Result<Option<u64>, LoadError> {
-        let mut times_ns = [0; CALIBRATION_ROUNDS];
-        for time_ns in &mut times_ns {
+        let mut slow_ns = Vec::new();
+        for _ in 0..CALIBRATION_ROUNDS {
             let slice = self.play(0, ticker, others)?;
             if slice.totals.failed > 0 {
                 return Ok(None);
             }
-            *time_ns = slice.wall_ns;
+            if slice.wall_ns > max_ns {
+                slow_ns.push(slice.wall_ns);
+            }
+            if slow_ns.len() > CALIBRATION_ROUNDS / 2 {
+                return Ok(slow_ns.into_iter().min());
+            }
         }
-        times_ns.sort_unstable();
-        Ok(Some(times_ns[CALIBRATION_ROUNDS / 2]))
+        Ok(None)
     }
 
     /// Calibration is over: what it has counted is set aside.
