@@ -36,8 +36,15 @@ from pytest_fastr.gate.selftest import side_with
 
 EPOCHS = 6
 LOAD_S = 5.0
-# Units of work in a request.
-ENDPOINTS = {"0.2 ms": 45, "2 ms": 550, "20 ms": 5_600, "100 ms": 28_000}
+# Units of work in a request, and users.
+ENDPOINTS = {
+    "0.2 ms": (45, 20),
+    "0.2 ms, 1 user": (45, 1),
+    "2 ms": (550, 20),
+    "2 ms, 1 user": (550, 1),
+    "20 ms": (5_600, 20),
+    "100 ms": (28_000, 20),
+}
 EXTRAS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.10)
 COSTS = ("cpu", "throughput")
 TESTS = 1
@@ -50,10 +57,11 @@ def as_record(estimate: _native.EpochEstimate) -> list[float]:
     ]  # fmt: skip
 
 
-def measure_epoch(units: int, extra: float, index: int) -> dict[str, Any]:
+def measure_epoch(endpoint: str, extra: float, index: int) -> dict[str, Any]:
+    units, users = ENDPOINTS[endpoint]
     pool = EpochPool(coins=random.SystemRandom().getrandbits(32))
     pair = Pair(side_with(units, 0.0, "A"), side_with(units, extra, "B"))
-    shape = LoadShape(users=20, duration_s=LOAD_S, epochs=EPOCHS, warmup_max_s=2.0)
+    shape = LoadShape(users=users, duration_s=LOAD_S, epochs=EPOCHS, warmup_max_s=2.0)
     try:
         (sample,) = measure(pool, pair, shape, range(index, index + 1), lambda *_: None).epochs
     finally:
@@ -78,7 +86,7 @@ def run_measure(path: Path, endpoints: list[str], extras: list[float], epochs: i
                 if (endpoint, extra, index) in done:
                     continue
                 # Above the shape's own epochs, so that no pair stays up.
-                record = measure_epoch(ENDPOINTS[endpoint], extra, EPOCHS + index)
+                record = measure_epoch(endpoint, extra, EPOCHS + index)
                 append(path, {"endpoint": endpoint, "extra": extra, "index": index, **record})
 
 
@@ -117,7 +125,7 @@ def run_analyse(path: Path, builds: int) -> None:
     for limit in (0.005, 0.01, 0.02):
         print(f"\nlimit {limit:.1%}")
         print(
-            f"{'endpoint':>9} {'work':>6} {'epochs':>7} {'cpu':>16} {'red':>6} {'equivalent':>11} {'load a side':>12}"
+            f"{'endpoint':>14} {'work':>6} {'epochs':>7} {'cpu':>16} {'red':>6} {'equivalent':>11} {'load a side':>12}"
         )
         for endpoint, extra in levels:
             print(row([one for one in records if (one["endpoint"], one["extra"]) == (endpoint, extra)], limit, builds))
@@ -133,7 +141,7 @@ def row(records: list[dict[str, Any]], limit: float, builds: int) -> str:
     seconds = mean(used for _, used in outcomes) * LOAD_S / EPOCHS
     cpu = f"{mean(ratios):+.2%} +- {stdev(ratios):.2%}" if len(ratios) > 1 else f"{ratios[0]:+.2%}"
     return (
-        f"{first['endpoint']:>9} {first['extra']:>6.1%} {len(records):>7} {cpu:>16} {red:>6.1%} {equivalent:>11.1%} "
+        f"{first['endpoint']:>14} {first['extra']:>6.1%} {len(records):>7} {cpu:>16} {red:>6.1%} {equivalent:>11.1%} "
         f"{seconds:>10.1f} s"
     )
 
