@@ -131,9 +131,10 @@ class Surroundings:
         else:
             request = measurement.request
             other = Side(replace(measurement.source, app=app.other), request, f"the server at {app.other}")
+            pair = Pair(other, Side(measurement.source, request, f"the server at {app}"))
             task = Task(
-                basis=Direct("paired", str(app.other), urls.floors(self.equals)),
-                pair=Pair(other, Side(measurement.source, request, f"the server at {app}")),
+                basis=Direct("paired", str(app.other), urls.floors(self.equals, pair)),
+                pair=pair,
                 shape=measurement.shape,
                 limits=measurement.limits.of(paired=True),
                 mode="paired",

@@ -40,14 +40,27 @@ def refuse_limits(pair: Pair, limits: Mapping[str, object]) -> None:
         )
 
 
-def floors(equals: Equals) -> dict[str, tuple[float, float]]:
+RUNNING_SPREAD = {**PRIOR_SPREAD, "cpu": 0.08, "throughput": 0.08}
+"""What two processes of one application differ by until this hardware has shown it, as a log ratio's standard
+deviation: once in a dozen pairs 22 % of CPU time (2 cores, busy with other work)."""
+
+UNPLACED_SPREAD = {
+    **RUNNING_SPREAD, "throughput": 0.12, "p50": 0.20, "p90": 0.20, "p99": 0.20, "rate_p50": 0.20,
+}  # fmt: skip
+"""The same where the generator shares its core with one of them, and nobody can tell with which: once in a dozen pairs
+18 % of throughput."""
+
+
+def floors(equals: Equals, pair: Pair) -> dict[str, tuple[float, float]]:
     """What two processes of one application differ by, per metric: a log ratio's standard deviation and its degrees of
-    freedom. As this hardware's comparisons of equals have it, or, until there are any, as sessions differ.
+    freedom. As this hardware's comparisons of equals have it, where those shared a core as this pair does.
 
     Elsewhere fresh processes in every epoch average that out. Here it stays in the ratio, whatever the load time.
     """
+    if pair.unmeasured:
+        return {metric: (spread, math.inf) for metric, spread in UNPLACED_SPREAD.items()}
     known = {metric: _spread(ratios) for metric, ratios in equals.epoch_ratios().items()}
-    return {metric: known.get(metric) or (prior, math.inf) for metric, prior in PRIOR_SPREAD.items()}
+    return {metric: known.get(metric) or (prior, math.inf) for metric, prior in RUNNING_SPREAD.items()}
 
 
 def _spread(tests: Sequence[Sequence[float]]) -> tuple[float, float] | None:

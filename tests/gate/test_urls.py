@@ -52,10 +52,16 @@ def test_a_limit_on_what_is_not_known_is_refused() -> None:
 
 
 def test_two_running_servers_may_differ_as_processes_do() -> None:
-    assert urls.floors(Equals()) == {metric: (spread, math.inf) for metric, spread in PRIOR_SPREAD.items()}
+    placed, unplaced = Pair(KNOWN, KNOWN), Pair(KNOWN, UNKNOWN)
+    assert urls.floors(Equals(), placed) == {metric: (it, math.inf) for metric, it in urls.RUNNING_SPREAD.items()}
+    blind = {metric: (it, math.inf) for metric, it in urls.UNPLACED_SPREAD.items()}
+    assert urls.floors(Equals(), unplaced) == blind
+    assert all(urls.UNPLACED_SPREAD[metric] >= it for metric, it in urls.RUNNING_SPREAD.items())
     # Tests differ by what they are; only what differs within one counts.
     session = EqualsSession("2026-01-01", 2, 0, {}, {"cpu": [[0.01, -0.01], [0.51, 0.49, 0.50]], "p50": [[0.3]]})
-    known = urls.floors(Equals((session,)))
+    # What was measured on one core says nothing about servers that nobody can place.
+    assert urls.floors(Equals((session,)), unplaced) == blind
+    known = urls.floors(Equals((session,)), placed)
     spread, freedom = known["cpu"]
     assert spread == pytest.approx(math.sqrt(4e-4 / 3))
     assert freedom == 3
