@@ -3,9 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::Address;
+
+// Names that need not be parsed for every request.
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The proxies that are believed: single addresses, networks, or everybody.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +86,10 @@ pub(crate) fn origin(
     peer: &Address,
     trusted: &TrustedProxies,
 ) -> (Address, bool) {
-    let scheme = headers.get_all("x-forwarded-proto").iter().next_back();
+    let scheme = headers.get_all(&FORWARDED_PROTO).iter().next_back();
     let secure =
         scheme.is_some_and(|scheme| matches!(scheme.as_bytes().trim_ascii(), b"https" | b"wss"));
-    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let values = headers.get_all(&FORWARDED_FOR).iter().rev();
     let mut client = peer.clone();
     for name in values.flat_map(|value| value.to_str().unwrap_or("?").rsplit(',')) {
         let Some(address) = address(name.trim()) else {
