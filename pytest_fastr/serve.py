@@ -168,14 +168,15 @@ def _prefix(text: str) -> str:
 
 
 def _proxies(text: str) -> tuple[str, ...]:
-    names = tuple(name for part in text.split(",") if (name := part.strip()))
-    for name in names:
-        try:
-            if name != "*":
-                ipaddress.ip_network(name, strict=False)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{name!r} is no address, network or *") from None
-    return names
+    return tuple(_proxy(name) for part in text.split(",") if (name := part.strip()))
+
+
+def _proxy(name: str) -> str:
+    """As the engine reads it, which knows no netmasks."""
+    try:
+        return name if name == "*" else str(ipaddress.ip_network(name, strict=False))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{name!r} is no address, network or *") from None
 
 
 def _folder(text: str) -> str:

@@ -8,8 +8,8 @@ measurement. In every round each variant has one pair, in a random order, so tha
 `analyse` prints per variant the mean with its error, the standard deviation between pairs, the error within one, and
 what six pairs come to. Nothing else should run while it measures.
 
-Two variants compare the application with a copy whose code does the same and lies elsewhere: a function more that
-nobody calls, or its functions in another order.
+The last four variants compare the application with a copy whose code does the same and lies elsewhere: a function more
+that nobody calls, or its functions in another order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers every request with the scope that the server made of it. A client with a port is left out: it is the test."""
+"""Answers every request with the scope that the server made of it. A client with a port, the test, is left out."""
 
 from __future__ import annotations
 

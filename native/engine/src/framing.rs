@@ -135,15 +135,9 @@ impl Head {
                 return None;
             }
             // hyper refuses what is not a number.
-            let value = line[name.len()..].trim_ascii_end();
-            let digits = value
-                .get(1..)
-                .and_then(|digits| std::str::from_utf8(digits).ok());
-            self.length = Some(
-                digits
-                    .and_then(|digits| digits.trim().parse().ok())
-                    .unwrap_or(0),
-            );
+            let value = line.get(name.len() + 1..).unwrap_or_default();
+            let digits = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
+            self.length = Some(digits.parse().unwrap_or(0));
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             if self.length.is_some() {
                 return None;
@@ -157,16 +151,13 @@ impl Head {
 
     /// What follows the head.
     fn end(self) -> State {
-        match self {
-            Self {
-                asks_for_upgrade: true,
-                ..
-            } => State::Over,
+        if self.asks_for_upgrade {
+            State::Over
+        } else if self.is_chunked {
             // Every coding but this one ends the connection.
-            Self {
-                is_chunked: true, ..
-            } => State::ChunkSize(0, false),
-            Self { length, .. } => State::Body(length.unwrap_or(0)),
+            State::ChunkSize(0, false)
+        } else {
+            State::Body(self.length.unwrap_or(0))
         }
     }
 }

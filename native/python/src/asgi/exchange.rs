@@ -179,14 +179,8 @@ impl App for AsgiAppHandle {
             let _ = socket.close(1000, "");
             return;
         }
-        let exchange = Arc::new(AsgiExchange {
-            exchange: socket.exchange().clone(),
-            socket: Some(socket),
-            app: self.0.clone(),
-            waiting: Mutex::default(),
-            calls: AtomicU32::new(0),
-            begun: AtomicBool::new(false),
-        });
+        let exchange = socket.exchange().clone();
+        let exchange = AsgiExchange::with(exchange, Some(socket), self.0.clone());
         self.0.batch.push(Happened::Request(exchange));
     }
 }
@@ -242,9 +236,17 @@ impl Wake for AsgiExchange {
 
 impl AsgiExchange {
     pub(crate) fn new(exchange: Arc<Exchange>, app: Arc<AsgiApp>) -> Arc<Self> {
+        Self::with(exchange, None, app)
+    }
+
+    fn with(
+        exchange: Arc<Exchange>,
+        socket: Option<Arc<WebSocket>>,
+        app: Arc<AsgiApp>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             exchange,
-            socket: None,
+            socket,
             app,
             waiting: Mutex::default(),
             calls: AtomicU32::new(0),
